@@ -22,4 +22,6 @@ extern crate std;
 
 pub mod gguf;
 pub mod io;
+pub mod kernels;
 pub mod quant;
+pub mod simd;

@@ -1,0 +1,325 @@
+//! The right-hand side of a multiplication: activations, as the kernels read them.
+
+use super::Executor;
+use super::parallel::{Rows, for_each_chunk};
+use crate::quant::{BLOCK_LEN, SUPER_BLOCK_LEN, WeightFormat};
+
+/// How activations are multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// One signed 8-bit number an activation, scaled per block, as GGML does.
+    #[default]
+    Int8,
+    /// Three signed 8-bit digits of a block's fixed-point number: f32 accuracy out of integer kernels.
+    Exact,
+}
+
+impl Mode {
+    /// Digit planes an activation is stored in.
+    #[must_use]
+    pub const fn planes(self) -> usize {
+        match self {
+            Self::Int8 => 1,
+            Self::Exact => 3,
+        }
+    }
+
+    /// The largest magnitude of a block's fixed-point number: 127 in the top digit, zeros below.
+    #[must_use]
+    pub const fn top(self) -> f32 {
+        match self {
+            Self::Int8 => 127.0,
+            Self::Exact => 8_323_072.0,
+        }
+    }
+}
+
+/// The form in which a weight format wants its activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActKind {
+    /// f32 as they are, for F32, F16 and BF16 weights.
+    Float,
+    /// Blocks of 32, with a sum of each 32 digits.
+    Block32,
+    /// Super-blocks of 256, with a sum of each 16 digits.
+    Block256,
+}
+
+impl ActKind {
+    /// The kind that `format`'s kernels read.
+    #[must_use]
+    pub const fn of(format: WeightFormat) -> Self {
+        match format.block_len() {
+            BLOCK_LEN => Self::Block32,
+            SUPER_BLOCK_LEN => Self::Block256,
+            _ => Self::Float,
+        }
+    }
+
+    /// Activations that share a scale (0 for [`Float`](Self::Float)).
+    #[must_use]
+    pub const fn block_len(self) -> usize {
+        match self {
+            Self::Float => 0,
+            Self::Block32 => BLOCK_LEN,
+            Self::Block256 => SUPER_BLOCK_LEN,
+        }
+    }
+
+    /// Activations that share a sum (0 for [`Float`](Self::Float)).
+    #[must_use]
+    pub const fn sum_len(self) -> usize {
+        match self {
+            Self::Float => 0,
+            Self::Block32 => 32,
+            Self::Block256 => 16,
+        }
+    }
+
+    /// Sums in a plane of `k` digits, with those repeated (0 for [`Float`](Self::Float)).
+    #[must_use]
+    pub const fn sum_count(self, k: usize) -> usize {
+        match self {
+            Self::Float => 0,
+            Self::Block32 => k / 32 + WRAP,
+            Self::Block256 => k / 16,
+        }
+    }
+}
+
+/// The scales of a token, and the sums of a plane of [`ActKind::Block32`], are repeated from the first one on for
+/// this many entries past the last, so that a kernel that runs over consecutive blocks of the weight stream may
+/// load a vector of them at any block.
+pub const WRAP: usize = 16;
+
+/// A batch of activations, read-only.
+///
+/// With `nb = k / block_len` blocks and `planes` digit planes, token `t` has
+/// * `q[(t·planes + p)·k ..][.. k]`: digits of plane `p`, the most significant plane first:
+///   `x ≈ d·Σ_p q_p·256^(planes−1−p)`. Digits of the top plane lie in ±127, of the others in −128..=127;
+/// * `sums[(t·planes + p)·sum_count ..][.. sum_count]`: sums of `sum_len` consecutive digits, where `sum_count` is
+///   [`ActKind::sum_count`]; the sum of digits of block `i mod nb` with [`ActKind::Block32`];
+/// * `d[t·(nb + WRAP) ..][.. nb + WRAP]`: the scale of block `i mod nb`.
+#[derive(Clone, Copy, Debug)]
+pub struct Acts<'a> {
+    kind: ActKind,
+    mode: Mode,
+    k: usize,
+    tokens: usize,
+    x: &'a [f32],
+    q: &'a [i8],
+    sums: &'a [i16],
+    d: &'a [f32],
+}
+
+/// One token of [`Acts`].
+#[derive(Clone, Copy, Debug)]
+pub struct ActToken<'a> {
+    /// Activations in the token.
+    pub k: usize,
+    /// Digit planes (1 or 3).
+    pub planes: usize,
+    /// The activations themselves: `k`, for [`ActKind::Float`] (empty otherwise).
+    pub x: &'a [f32],
+    /// Digits, `planes · k`.
+    pub q: &'a [i8],
+    /// Sums, `planes · sum_count`.
+    pub sums: &'a [i16],
+    /// Scales, `nb + WRAP`.
+    pub d: &'a [f32],
+}
+
+impl<'a> Acts<'a> {
+    /// Activations that stay f32: `x` holds `tokens` rows of `k`.
+    ///
+    /// # Panics
+    /// If `x` is not `tokens · k` long.
+    #[must_use]
+    pub fn float(x: &'a [f32], k: usize, tokens: usize) -> Self {
+        assert_eq!(x.len(), tokens * k, "activations must be tokens x k");
+        Self { kind: ActKind::Float, mode: Mode::Int8, k, tokens, x, q: &[], sums: &[], d: &[] }
+    }
+
+    /// Which form these activations have.
+    #[must_use]
+    pub const fn kind(&self) -> ActKind {
+        self.kind
+    }
+
+    /// How they were quantized.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Digit planes.
+    #[must_use]
+    pub const fn planes(&self) -> usize {
+        self.mode.planes()
+    }
+
+    /// Activations in a token.
+    #[must_use]
+    pub const fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Tokens in the batch.
+    #[must_use]
+    pub const fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Token `t` of the batch.
+    ///
+    /// # Panics
+    /// If `t` is not below [`tokens`](Self::tokens).
+    #[inline]
+    #[must_use]
+    pub fn token(&self, t: usize) -> ActToken<'a> {
+        assert!(t < self.tokens, "token {t} of {}", self.tokens);
+        let (k, planes) = (self.k, self.planes());
+        match self.kind {
+            ActKind::Float => ActToken { k, planes: 1, x: &self.x[t * k..][..k], q: &[], sums: &[], d: &[] },
+            kind => {
+                let (qs, ss, ds) = strides(kind, self.mode, k);
+                ActToken {
+                    k,
+                    planes,
+                    x: &[],
+                    q: &self.q[t * qs..][..qs],
+                    sums: &self.sums[t * ss..][..ss],
+                    d: &self.d[t * ds..][..ds],
+                }
+            }
+        }
+    }
+}
+
+/// Elements of `q`, `sums` and `d` in one token.
+const fn strides(kind: ActKind, mode: Mode, k: usize) -> (usize, usize, usize) {
+    let planes = mode.planes();
+    (k * planes, kind.sum_count(k) * planes, k / kind.block_len() + WRAP)
+}
+
+/// A batch of activations being made, in memory of the caller's.
+#[derive(Debug)]
+pub struct ActsMut<'a> {
+    kind: ActKind,
+    mode: Mode,
+    k: usize,
+    tokens: usize,
+    q: &'a mut [i8],
+    sums: &'a mut [i16],
+    d: &'a mut [f32],
+}
+
+/// One token of [`ActsMut`]: the slices of [`ActToken`], to be filled.
+#[derive(Debug)]
+pub struct ActTokenMut<'a> {
+    /// Digits, `planes · k`.
+    pub q: &'a mut [i8],
+    /// Sums, `planes · sum_count`.
+    pub sums: &'a mut [i16],
+    /// Scales, `nb + WRAP`.
+    pub d: &'a mut [f32],
+}
+
+impl<'a> ActsMut<'a> {
+    /// Alignment that [`new`](Self::new) asks of its memory.
+    pub const ALIGN: usize = 64;
+
+    /// Bytes that `tokens` rows of `k` activations take; `None` on overflow or if `k` is no whole number of blocks.
+    /// 0 for [`ActKind::Float`], which is not copied.
+    #[must_use]
+    pub fn bytes(kind: ActKind, mode: Mode, k: usize, tokens: usize) -> Option<usize> {
+        if kind == ActKind::Float {
+            return Some(0);
+        }
+        if !k.is_multiple_of(kind.block_len()) {
+            return None;
+        }
+        k.checked_mul(mode.planes())?;
+        let (qs, ss, ds) = strides(kind, mode, k);
+        let token = qs.checked_add(ss.checked_mul(2)?)?.checked_add(ds.checked_mul(4)?)?;
+        // Each of the three parts starts aligned.
+        token.checked_mul(tokens)?.checked_add(3 * Self::ALIGN)
+    }
+
+    /// Divides `memory` (at least [`bytes`](Self::bytes) long, aligned to [`ALIGN`](Self::ALIGN)) among the parts.
+    /// `None` if it is too short, misaligned or `kind` is [`ActKind::Float`].
+    #[must_use]
+    pub fn new(kind: ActKind, mode: Mode, k: usize, tokens: usize, memory: &'a mut [u8]) -> Option<Self> {
+        if kind == ActKind::Float || Self::bytes(kind, mode, k, tokens)? > memory.len() {
+            return None;
+        }
+        let (qs, ss, ds) = strides(kind, mode, k);
+        let up = |n: usize| n.next_multiple_of(Self::ALIGN);
+        let (q, rest) = memory.split_at_mut_checked(up(qs * tokens))?;
+        let (sums, rest) = rest.split_at_mut_checked(up(2 * ss * tokens))?;
+        let (d, _) = rest.split_at_mut_checked(4 * ds * tokens)?;
+        Some(Self {
+            kind,
+            mode,
+            k,
+            tokens,
+            q: bytemuck::try_cast_slice_mut(q).ok()?.get_mut(..qs * tokens)?,
+            sums: bytemuck::try_cast_slice_mut(sums).ok()?.get_mut(..ss * tokens)?,
+            d: bytemuck::try_cast_slice_mut(d).ok()?,
+        })
+    }
+
+    /// Which form these activations have.
+    #[must_use]
+    pub const fn kind(&self) -> ActKind {
+        self.kind
+    }
+
+    /// How they are quantized.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Activations in a token.
+    #[must_use]
+    pub const fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Token `t` of the batch, to be filled by [`Kernels::quantize`](super::Kernels::quantize).
+    ///
+    /// # Panics
+    /// If `t` is not below the number of tokens.
+    pub fn token_mut(&mut self, t: usize) -> ActTokenMut<'_> {
+        assert!(t < self.tokens, "token {t} of {}", self.tokens);
+        let (qs, ss, ds) = strides(self.kind, self.mode, self.k);
+        ActTokenMut {
+            q: &mut self.q[t * qs..][..qs],
+            sums: &mut self.sums[t * ss..][..ss],
+            d: &mut self.d[t * ds..][..ds],
+        }
+    }
+
+    /// Has `quantize` fill every token of the batch, on the executor's threads.
+    pub fn fill(&mut self, executor: &dyn Executor, quantize: &(dyn Fn(usize, ActTokenMut<'_>) + Sync)) {
+        let (qs, ss, ds) = strides(self.kind, self.mode, self.k);
+        let (q, sums, d) = (Rows::new(self.q, qs), Rows::new(self.sums, ss), Rows::new(self.d, ds));
+        for_each_chunk(executor, self.tokens, &mut [], 0, &|t, _| {
+            #[allow(
+                unsafe_code,
+                reason = "tokens are claimed at run time, which the borrow checker cannot follow"
+            )]
+            // SAFETY: each part has `tokens` rows of its stride, and each token comes once.
+            let token = unsafe { ActTokenMut { q: q.row(t), sums: sums.row(t), d: d.row(t) } };
+            quantize(t, token);
+        });
+    }
+
+    /// The finished batch.
+    #[must_use]
+    pub fn finish(self) -> Acts<'a> {
+        let Self { kind, mode, k, tokens, q, sums, d } = self;
+        Acts { kind, mode, k, tokens, x: &[], q, sums, d }
+    }
+}

@@ -1,0 +1,167 @@
+//! The one door through which weight matrices are multiplied.
+
+use super::out::SharedOut;
+use super::parallel::for_each_chunk;
+use super::{ActKind, Acts, Executor, Kernels, OutCols};
+use crate::quant::WeightFormat;
+use core::fmt;
+
+/// One multiplication, as a [`Trace`] sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatmulEvent<'a> {
+    /// The weight matrix's name in the file, without `.weight`.
+    pub tensor: &'a str,
+    /// The format that its kernel reads.
+    pub format: WeightFormat,
+    /// Tokens multiplied at once.
+    pub batch: usize,
+    /// Inputs.
+    pub k: usize,
+    /// Outputs.
+    pub n: usize,
+}
+
+/// Told of every multiplication once it is done.
+pub trait Trace {
+    /// `event` has just been computed by the fused kernel of its format.
+    fn matmul(&self, event: &MatmulEvent<'_>);
+}
+
+/// What a multiplication computes with.
+#[derive(Clone, Copy)]
+pub struct Compute<'a> {
+    /// The kernels.
+    pub kernels: &'a Kernels,
+    /// The threads.
+    pub executor: &'a dyn Executor,
+    /// Who is told.
+    pub trace: Option<&'a dyn Trace>,
+}
+
+impl fmt::Debug for Compute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compute").field("kernels", &self.kernels).finish_non_exhaustive()
+    }
+}
+
+/// Why a multiplication cannot be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MatmulError {
+    /// `k` is not a whole number of the format's blocks.
+    RowNotBlockMultiple {
+        /// The weights' format.
+        format: WeightFormat,
+        /// Inputs.
+        k: usize,
+    },
+    /// A buffer does not have the length that the shape asks for.
+    Length {
+        /// Which buffer.
+        what: &'static str,
+        /// Its length, in its own elements.
+        have: usize,
+        /// The length it must have (for scratch: at least).
+        need: usize,
+    },
+    /// The activations are not in the form that the format reads.
+    ActKind {
+        /// The weights' format.
+        format: WeightFormat,
+        /// The form it reads.
+        want: ActKind,
+        /// The form they have.
+        got: ActKind,
+    },
+}
+
+impl fmt::Display for MatmulError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::RowNotBlockMultiple { format, k } => {
+                write!(f, "{k} inputs are no whole number of {format} blocks of {}", format.block_len())
+            }
+            Self::Length { what, have, need } => write!(f, "{what}: length {have}, need {need}"),
+            Self::ActKind { format, want, got } => {
+                write!(f, "{format} weights read {want:?} activations, not {got:?}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for MatmulError {}
+
+/// Rows that a thread claims at a time: enough to hide the claim, few enough that the last one does not wait.
+const CHUNK_ROWS: usize = 64;
+
+/// Multiplies `weights` (`rows` rows of `k` weights in `format`, row-major, in their blocks) with a batch of
+/// activations `[batch, k]` on the fused kernel of the format, into the columns `first_row ..` of the row-major
+/// `out`: `[batch, n]`.
+///
+/// A matrix that is streamed comes in several calls of consecutive rows; the trace is told when the last is done.
+/// `scratch` (aligned to 64) holds one slot of [`Kernels::matmul_scratch_bytes`] for each thread that may take
+/// part, at least one.
+///
+/// # Errors
+/// [`MatmulError`] if a length or form does not fit; nothing has been written then.
+#[expect(clippy::too_many_arguments, reason = "a matrix product has that many")]
+pub fn dispatch_matmul(
+    compute: Compute<'_>,
+    tensor: &str,
+    input: &Acts<'_>,
+    weights: &[u8],
+    format: WeightFormat,
+    batch: usize,
+    k: usize,
+    n: usize,
+    first_row: usize,
+    out: &mut [f32],
+    scratch: &mut [u8],
+) -> Result<(), MatmulError> {
+    let row_bytes = match format.row_bytes(k) {
+        Some(bytes) if k > 0 => bytes,
+        _ => return Err(MatmulError::RowNotBlockMultiple { format, k }),
+    };
+    let length =
+        |what, have, need| if have == need { Ok(()) } else { Err(MatmulError::Length { what, have, need }) };
+    let rows = weights.len() / row_bytes;
+    length("weights", weights.len(), rows * row_bytes)?;
+    length("activations of a token", input.k(), k)?;
+    length("tokens", input.tokens(), batch)?;
+    length("out", out.len(), batch.saturating_mul(n))?;
+    let last_row = first_row.saturating_add(rows);
+    if last_row > n {
+        return Err(MatmulError::Length { what: "rows", have: last_row, need: n });
+    }
+    let want = ActKind::of(format);
+    if input.kind() != want {
+        return Err(MatmulError::ActKind { format, want, got: input.kind() });
+    }
+    let kernels = compute.kernels;
+    let slot = kernels.matmul_scratch_bytes(format, k, batch);
+    if scratch.len() < slot {
+        return Err(MatmulError::Length { what: "scratch", have: scratch.len(), need: slot });
+    }
+
+    let out = SharedOut::new(OutCols::new(out, batch, n));
+    let chunks = rows.div_ceil(CHUNK_ROWS);
+    for_each_chunk(compute.executor, chunks, scratch, slot, &|chunk, scratch| {
+        let first = chunk * CHUNK_ROWS;
+        let count = CHUNK_ROWS.min(rows - first);
+        let weights = &weights[first * row_bytes..][..count * row_bytes];
+        #[allow(unsafe_code, reason = "each chunk owns the columns of its rows")]
+        // SAFETY: chunks are disjoint ranges of rows and each is run once, so no two windows overlap.
+        let mut out = unsafe { out.share(first_row + first, count) };
+        if batch == 1 {
+            kernels.matvec(format, weights, &input.token(0), out.row_mut(0), scratch);
+        } else {
+            kernels.matmul(format, weights, input, &mut out, scratch);
+        }
+    });
+    if last_row == n
+        && let Some(trace) = compute.trace
+    {
+        trace.matmul(&MatmulEvent { tensor, format, batch, k, n });
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! Scaled dot-product attention (Vaswani et al. 2017) of the query heads that share a KV head
+//! (Ainslie et al. 2023), causal.
+//!
+//! A query is one head of one token. Queries are treated in blocks: one pass over the keys for all scores of the
+//! block, softmax, one pass over the values. A few positions at a time are widened to f32 and multiplied by every
+//! query of the block, two queries by two keys or four queries by sixteen elements of the values in registers.
+//! The arithmetic of a query knows nothing of its block, so any way of cutting gives the same bits.
+
+use super::elementwise::{exp_and_sum, max};
+use super::kv::KvType;
+use super::rows::{F16, F32, widen_row};
+use crate::kernels::OutCols;
+use crate::simd::lanes::{LANES, Lanes};
+
+/// The keys and values of one KV head.
+#[derive(Clone, Copy, Debug)]
+pub struct KvHead<'a> {
+    /// How they are stored.
+    pub kv_type: KvType,
+    /// Floats in a key, and in a query.
+    pub key_len: usize,
+    /// Floats in a value.
+    pub value_len: usize,
+    /// Keys: positions x `key_len`.
+    pub k: &'a [u8],
+    /// Values: positions x `value_len`.
+    pub v: &'a [u8],
+}
+
+/// What is attended.
+#[derive(Clone, Copy, Debug)]
+pub struct AttendJob {
+    /// Absolute position of token 0. Token `t` attends to positions `0 ..= first_pos + t`.
+    pub first_pos: usize,
+    /// Tokens.
+    pub tokens: usize,
+    /// Query heads that share the KV head.
+    pub group: usize,
+    /// Factor of the scores, commonly `1 / sqrt(key_len)`.
+    pub scale: f32,
+}
+
+/// Queries in a block: each widened position is used this many times.
+const MAX_QUERIES: usize = 16;
+/// Positions widened at once: 16 KiB of heads of 128.
+const POSITIONS: usize = 32;
+
+/// A unit of f32.
+type Unit = [f32; LANES];
+
+/// Bytes of scratch for blocks of up to `queries`: widened positions, then for each query its scores, the query
+/// and its result.
+pub(in crate::kernels) const fn scratch_bytes(
+    key_len: usize,
+    value_len: usize,
+    context: usize,
+    queries: usize,
+) -> usize {
+    let queries = if queries < MAX_QUERIES { queries } else { MAX_QUERIES };
+    let (k, v, n) = (key_len.div_ceil(LANES), value_len.div_ceil(LANES), score_units(context));
+    let widened = POSITIONS.saturating_mul(if k > v { k } else { v });
+    let query = n.saturating_add(k).saturating_add(v);
+    widened.saturating_add(query.saturating_mul(queries)).saturating_mul(4 * LANES)
+}
+
+/// Units of a query's scores: an odd number, so that the scores of a block's queries do not all fall into the same
+/// sets of a cache.
+const fn score_units(positions: usize) -> usize {
+    positions.div_ceil(LANES) | 1
+}
+
+/// As [`Kernels::attend`](crate::kernels::Kernels::attend), lengths checked.
+#[inline(always)]
+pub(super) fn attend<L: Lanes>(
+    l: L,
+    kv: &KvHead<'_>,
+    q: &[f32],
+    q_stride: usize,
+    job: &AttendJob,
+    out: &mut OutCols<'_>,
+    scratch: &mut [u8],
+) {
+    let &AttendJob { first_pos, tokens, group, scale } = job;
+    let (key_units, value_units) = (kv.key_len.div_ceil(LANES), kv.value_len.div_ceil(LANES));
+    let score_units = score_units(first_pos + tokens);
+    let queries = tokens * group;
+    let widened_units = POSITIONS * key_units.max(value_units);
+    let room = scratch.len() / (4 * LANES) - widened_units;
+    let block = (room / (score_units + key_units + value_units)).min(MAX_QUERIES).min(queries);
+
+    let units: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch[..(widened_units + room) * 4 * LANES]);
+    let (widened, units) = units.as_chunks_mut::<LANES>().0.split_at_mut(widened_units);
+    let (scores, units) = units.split_at_mut(block * score_units);
+    let (qs, units) = units.split_at_mut(block * key_units);
+    let accs = &mut units[..block * value_units];
+
+    for first in (0..queries).step_by(block) {
+        let count = block.min(queries - first);
+        let token = |i: usize| (first + i) / group;
+        let visible = |i: usize| first_pos + token(i) + 1;
+        let qs = &mut qs[..count * key_units];
+        for (i, to) in qs.chunks_exact_mut(key_units).enumerate() {
+            let head = (first + i) % group;
+            let to = to.as_flattened_mut();
+            to[..kv.key_len].copy_from_slice(&q[token(i) * q_stride + head * kv.key_len..][..kv.key_len]);
+            to[kv.key_len..].fill(0.0);
+        }
+        let scores = &mut scores[..count * score_units];
+        let positions = visible(count - 1);
+        score_block(l, kv, qs, positions, scale, widened, scores);
+
+        let mut sums = [0.0; MAX_QUERIES];
+        for (i, (scores, sum)) in scores.chunks_exact_mut(score_units).zip(&mut sums).enumerate() {
+            let scores = scores.as_flattened_mut().split_at_mut(visible(i)).0;
+            *sum = exp_and_sum(l, scores, max(l, scores));
+        }
+
+        let accs = &mut accs[..count * value_units];
+        accs.fill([0.0; LANES]);
+        mix_block(l, kv, scores, positions, &visible, widened, accs);
+        for (i, (acc, sum)) in accs.chunks_exact(value_units).zip(sums).enumerate() {
+            let inverse = 1.0 / sum;
+            let head = (first + i) % group;
+            let out = &mut out.row_mut(token(i))[head * kv.value_len..][..kv.value_len];
+            for (out, acc) in out.iter_mut().zip(acc.as_flattened()) {
+                *out = acc * inverse;
+            }
+        }
+    }
+}
+
+/// Widens `count` rows of `row_bytes` from `rows` into `widened`, each to whole units.
+#[inline(always)]
+fn widen<L: Lanes>(l: L, kv_type: KvType, rows: &[u8], row_bytes: usize, widened: &mut [Unit], units: usize) {
+    // Rows lie close together: the same bytes of the next block are a constant distance ahead.
+    let ahead = POSITIONS * row_bytes;
+    for (row, to) in rows.chunks_exact(row_bytes).zip(widened.chunks_exact_mut(units)) {
+        match kv_type {
+            KvType::F32 => widen_row::<L, F32>(l, row, ahead, to),
+            KvType::F16 => widen_row::<L, F16>(l, row, ahead, to),
+        }
+    }
+}
+
+/// `scores[i][j] = (q_i · k_j) · scale` for all queries of a block and `j` below `positions`.
+#[inline(always)]
+fn score_block<L: Lanes>(
+    l: L,
+    kv: &KvHead<'_>,
+    qs: &[Unit],
+    positions: usize,
+    scale: f32,
+    widened: &mut [Unit],
+    scores: &mut [Unit],
+) {
+    let units = kv.key_len.div_ceil(LANES);
+    let row_bytes = kv.key_len * kv.kv_type.bytes();
+    let queries = qs.len() / units;
+    let score_len = scores.len() / queries * LANES;
+    let scores = scores.as_flattened_mut();
+    for first in (0..positions).step_by(POSITIONS) {
+        let count = POSITIONS.min(positions - first);
+        widen(l, kv.kv_type, &kv.k[first * row_bytes..][..count * row_bytes], row_bytes, widened, units);
+        // Past the last position lie old rows, whose scores nobody reads.
+        let keys = &widened[..count.next_multiple_of(4) * units];
+        for (pair, qs) in qs.chunks(2 * units).enumerate() {
+            let at = 2 * pair * score_len + first;
+            if let [q0, q1] = [&qs[..units], &qs[qs.len() - units..]]
+                && qs.len() == 2 * units
+            {
+                let (row0, row1) = scores[at..].split_at_mut(score_len);
+                let (row0, row1) = (row0.as_chunks_mut().0, row1.as_chunks_mut().0);
+                for ((ks, to0), to1) in keys.chunks_exact(4 * units).zip(row0).zip(row1) {
+                    let (k01, k23) = ks.split_at(2 * units);
+                    let (a0, a1) = dots22(l, q0, q1, k01);
+                    let (b0, b1) = dots22(l, q0, q1, k23);
+                    *to0 = l.sum_folded(a0, b0).map(|s| s * scale);
+                    *to1 = l.sum_folded(a1, b1).map(|s| s * scale);
+                }
+            } else {
+                for (i, ks) in keys.chunks_exact(4 * units).enumerate() {
+                    let sums = l.sum4(dots14(l, qs, ks));
+                    scores[at + 4 * i..][..4].copy_from_slice(&sums.map(|s| s * scale));
+                }
+            }
+        }
+    }
+}
+
+/// `q0` and `q1` with each of the two keys in `ks`, half summed.
+#[inline(always)]
+fn dots22<L: Lanes>(l: L, q0: &[Unit], q1: &[Unit], ks: &[Unit]) -> (L::Folded, L::Folded) {
+    let (k0, k1) = ks.split_at(q0.len());
+    let [mut a, mut b, mut c, mut d] = [l.splat(0.0); 4];
+    for ((q0, q1), (k0, k1)) in q0.iter().zip(q1).zip(k0.iter().zip(k1)) {
+        let (q0, q1) = (l.load(q0), l.load(q1));
+        let (k0, k1) = (l.load(k0), l.load(k1));
+        a = l.add(a, l.mul(q0, k0));
+        b = l.add(b, l.mul(q0, k1));
+        c = l.add(c, l.mul(q1, k0));
+        d = l.add(d, l.mul(q1, k1));
+    }
+    (l.fold2(a, b), l.fold2(c, d))
+}
+
+/// The lanes of `q` with each of the four keys in `ks`.
+#[inline(always)]
+fn dots14<L: Lanes>(l: L, q: &[Unit], ks: &[Unit]) -> [L::F; 4] {
+    let n = q.len();
+    let (k0, ks) = ks.split_at(n);
+    let (k1, ks) = ks.split_at(n);
+    let (k2, k3) = ks.split_at(n);
+    let [mut a, mut b, mut c, mut d] = [l.splat(0.0); 4];
+    for ((q, (k0, k1)), (k2, k3)) in q.iter().zip(k0.iter().zip(k1)).zip(k2.iter().zip(k3)) {
+        let q = l.load(q);
+        a = l.add(a, l.mul(q, l.load(k0)));
+        b = l.add(b, l.mul(q, l.load(k1)));
+        c = l.add(c, l.mul(q, l.load(k2)));
+        d = l.add(d, l.mul(q, l.load(k3)));
+    }
+    [a, b, c, d]
+}
+
+/// `accs[i] += Σ_j p[i][j] · v_j`, position by position, for all queries of a block; query `i` sees the first
+/// `visible(i)` of `positions`, and later queries see no fewer.
+#[inline(always)]
+fn mix_block<L: Lanes>(
+    l: L,
+    kv: &KvHead<'_>,
+    weights: &[Unit],
+    positions: usize,
+    visible: &impl Fn(usize) -> usize,
+    widened: &mut [Unit],
+    accs: &mut [Unit],
+) {
+    let units = kv.value_len.div_ceil(LANES);
+    let row_bytes = kv.value_len * kv.kv_type.bytes();
+    let queries = accs.len() / units;
+    let weight_len = weights.len() / queries * LANES;
+    let weights = weights.as_flattened();
+    for first in (0..positions).step_by(POSITIONS) {
+        let count = POSITIONS.min(positions - first);
+        widen(l, kv.kv_type, &kv.v[first * row_bytes..][..count * row_bytes], row_bytes, widened, units);
+        let values = &widened[..count * units];
+        // A weight of 0 for what a query must not see would not do: 0 times an infinite value is a NaN.
+        let seen = |i: usize| visible(i).saturating_sub(first).min(count);
+        let row = |i: usize| &weights[i * weight_len + first..][..count];
+        for (quad, accs) in accs.chunks_mut(4 * units).enumerate() {
+            let i = 4 * quad;
+            let mut common = 0;
+            if accs.len() == 4 * units {
+                common = seen(i);
+                let p = [row(i), row(i + 1), row(i + 2), row(i + 3)].map(|p| &p[..common]);
+                for u in 0..units {
+                    mix::<L, 4, 1>(l, p, &values[..common * units], units, u, accs);
+                }
+            }
+            for (n, acc) in accs.chunks_exact_mut(units).enumerate() {
+                let seen = seen(i + n);
+                if seen > common {
+                    let p = [&row(i + n)[common..seen]];
+                    let values = &values[common * units..seen * units];
+                    let mut u = 0;
+                    while u + 4 <= units {
+                        mix::<L, 1, 4>(l, p, values, units, u, acc);
+                        u += 4;
+                    }
+                    while u < units {
+                        mix::<L, 1, 1>(l, p, values, units, u, acc);
+                        u += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// [`mix_block`] for `Q` queries and the units `u .. u + C` of the values, in registers.
+#[inline(always)]
+fn mix<L: Lanes, const Q: usize, const C: usize>(
+    l: L,
+    p: [&[f32]; Q],
+    values: &[Unit],
+    units: usize,
+    u: usize,
+    accs: &mut [Unit],
+) {
+    let n = values.len() / units;
+    let p = p.map(|p| &p[..n]);
+    let mut acc = [[l.splat(0.0); C]; Q];
+    for q in 0..Q {
+        for c in 0..C {
+            acc[q][c] = l.load(&accs[q * units + u + c]);
+        }
+    }
+    for (j, value) in values.chunks_exact(units).enumerate() {
+        let value = &value[u..][..C];
+        let mut v = [l.splat(0.0); C];
+        for c in 0..C {
+            v[c] = l.load(&value[c]);
+        }
+        for q in 0..Q {
+            let weight = l.splat(p[q][j]);
+            for c in 0..C {
+                acc[q][c] = l.add(acc[q][c], l.mul(weight, v[c]));
+            }
+        }
+    }
+    for q in 0..Q {
+        for c in 0..C {
+            l.store(acc[q][c], &mut accs[q * units + u + c]);
+        }
+    }
+}

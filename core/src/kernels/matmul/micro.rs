@@ -1,0 +1,188 @@
+//! The inner loops: one panel times a few tokens.
+
+use super::format::{PanelFormat, SIGNED_BYTES, Term};
+use super::panel::{Panel, UNIT_STEPS, pair};
+use crate::kernels::ActToken;
+use crate::simd::panel::PanelIsa;
+
+/// Steps whose products a part can hold: the largest power of two, so that it divides a group's steps.
+const fn part_steps(products: usize, max_stored: usize, group_steps: usize) -> usize {
+    if products == 0 || max_stored == SIGNED_BYTES {
+        return group_steps;
+    }
+    let fit = i16::MAX as usize / (products * 128 * max_stored);
+    let steps = if fit < group_steps { fit } else { group_steps };
+    1 << steps.ilog2()
+}
+
+/// Runs the body for each step below `$steps`, at most 8, in straight code: the end of so short a loop would be
+/// mispredicted as often as not.
+macro_rules! unrolled {
+    ($s:ident in 0..$steps:ident $body:block) => { unrolled!(@ $s, $steps, $body, 0 1 2 3 4 5 6 7) };
+    (@ $s:ident, $steps:ident, $body:block, $($i:literal)*) => {
+        $(if $i < $steps {
+            let $s = $i;
+            $body
+        })*
+    };
+}
+
+/// Adds unit `unit` (of `count` blocks) of the panel's rows times each of `tokens` to the tokens' accumulators.
+#[inline(always)]
+pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, const T: usize>(
+    isa: I,
+    panel: &Panel<R>,
+    unit: usize,
+    count: usize,
+    tokens: &[ActToken<'_>; T],
+    tile: &mut [[f32; R]; T],
+) where
+    I: PanelIsa<R>,
+    F: PanelFormat<B, N>,
+{
+    let planes = tokens[0].planes;
+    let k = tokens[0].k;
+    for b in 0..count {
+        let block = unit * (UNIT_STEPS / N) + b;
+        let mut isum = [isa.splat_f32(0.0); T];
+        let mut msum = isum;
+        for plane in 0..planes {
+            let q: [&[[i8; 4]; N]; T] =
+                core::array::from_fn(|t| digits::<N>(&tokens[t].q[plane * k + 4 * N * block..]));
+            // Tokens lie far apart, which hardware does not foresee: ask for the next group's digits.
+            for q in q {
+                let at: *const u8 = q.as_ptr().cast();
+                for line in 0..(4 * N).div_ceil(64) {
+                    isa.prefetch(at.wrapping_add(T * planes * k + 64 * line));
+                }
+            }
+            let sums = core::array::from_fn(|t| {
+                let sums = tokens[t].sums;
+                &sums[sums.len() / planes * plane + 4 * N / sum_len(N) * block..]
+            });
+            let (ints, mins) = sums_of_plane::<I, F, R, B, N, T>(isa, panel, b, q, sums);
+            if plane == 0 {
+                for t in 0..T {
+                    isum[t] = isa.to_f32(ints[t]);
+                    msum[t] = isa.to_f32(mins[t]);
+                }
+            } else {
+                let shift = isa.splat_f32(256.0);
+                for t in 0..T {
+                    isum[t] = isa.add_f32(isa.mul_f32(isum[t], shift), isa.to_f32(ints[t]));
+                    msum[t] = isa.add_f32(isa.mul_f32(msum[t], shift), isa.to_f32(mins[t]));
+                }
+            }
+        }
+        let (d, m) = (isa.load_f32(&panel.d[b]), isa.load_f32(&panel.m[b]));
+        for t in 0..T {
+            let dy = isa.splat_f32(tokens[t].d[block]);
+            let term = isa.mul_f32(isa.mul_f32(d, dy), isum[t]);
+            let term = match F::TERM {
+                Term::Scale => term,
+                Term::PlusMin => isa.add_f32(term, isa.mul_f32(isa.mul_f32(m, dy), msum[t])),
+                Term::MinusMins => isa.sub_f32(term, isa.mul_f32(isa.mul_f32(m, dy), msum[t])),
+            };
+            // Between blocks the accumulators live in the tile: the registers are needed for the integer sums.
+            isa.store_f32(isa.add_f32(isa.load_f32(&tile[t]), term), &mut tile[t]);
+        }
+    }
+}
+
+/// Digits that share a sum, in the activations of a format with `4·N` weights a block.
+const fn sum_len(n: usize) -> usize {
+    if n == UNIT_STEPS { 16 } else { 32 }
+}
+
+/// The first `N` steps of a plane's digits.
+#[inline(always)]
+fn digits<const N: usize>(q: &[i8]) -> &[[i8; 4]; N] {
+    q.as_chunks::<4>().0.first_chunk().expect("a plane has the digits of every block")
+}
+
+/// `isum` and, if the format has minimums, `msum` or `ysum` of one block and plane.
+#[inline(always)]
+fn sums_of_plane<I, F, const R: usize, const B: usize, const N: usize, const T: usize>(
+    isa: I,
+    panel: &Panel<R>,
+    block: usize,
+    q: [&[[i8; 4]; N]; T],
+    sums: [&[i16]; T],
+) -> ([I::Ints; T], [I::Ints; T])
+where
+    I: PanelIsa<R>,
+    F: PanelFormat<B, N>,
+{
+    let w = panel.weights::<N>(block);
+    let zero = isa.splat_i32(0);
+    let (mut isum, mut msum) = ([zero; T], [zero; T]);
+    if F::MAX_STORED == SIGNED_BYTES {
+        let mut part = [isa.wide_part(); T];
+        for first in (0..N).step_by(8) {
+            const STEPS: usize = 8;
+            unrolled!(s in 0..STEPS {
+                let w = isa.weights(&w[first + s]);
+                for t in 0..T {
+                    part[t] = isa.wide_dot(part[t], w, isa.digits(q[t][first + s]));
+                }
+            });
+        }
+        for t in 0..T {
+            isum[t] = isa.wide_sum(part[t]);
+        }
+        return (isum, msum);
+    }
+    let scaled = F::GROUP_STEPS < N;
+    let steps = const { part_steps(I::PART_PRODUCTS, F::MAX_STORED, F::GROUP_STEPS) };
+    for g in 0..N / F::GROUP_STEPS {
+        let scale = if scaled { isa.load_i32(&panel.scales[g]) } else { zero };
+        for first in (0..F::GROUP_STEPS).step_by(steps) {
+            let mut part = [isa.part(); T];
+            let first = g * F::GROUP_STEPS + first;
+            unrolled!(s in 0..steps {
+                let w = isa.weights(&w[first + s]);
+                for t in 0..T {
+                    part[t] = isa.dot(part[t], w, isa.digits(q[t][first + s]));
+                }
+            });
+            for t in 0..T {
+                isum[t] = if scaled {
+                    isa.fold_scaled(isum[t], part[t], scale)
+                } else {
+                    isa.fold(isum[t], part[t])
+                };
+            }
+        }
+    }
+    if !scaled {
+        for t in 0..T {
+            let sum = i32::from(sums[t][0]);
+            if F::OFFSET != 0 {
+                isum[t] = isa.add_i32(isum[t], isa.splat_i32(-F::OFFSET * sum));
+            }
+            msum[t] = isa.splat_i32(sum);
+        }
+    } else {
+        let pairs = N / F::GROUP_STEPS / 2;
+        for t in 0..T {
+            let sums = sums[t].first_chunk::<16>().expect("a super-block has 16 sums");
+            let mut s = [0; 8];
+            if F::GROUP_STEPS == 8 {
+                s[..4].copy_from_slice(&isa.pair_sums(sums));
+            } else {
+                for (s, sums) in s.iter_mut().zip(sums.as_chunks::<2>().0) {
+                    *s = pair(i32::from(sums[0]), i32::from(sums[1]));
+                }
+            }
+            for j in 0..pairs {
+                if F::OFFSET != 0 {
+                    isum[t] = isa.dot_pairs(isum[t], &panel.offsets[j], s[j]);
+                }
+                if F::TERM == Term::MinusMins {
+                    msum[t] = isa.dot_pairs(msum[t], &panel.mins[j], s[j]);
+                }
+            }
+        }
+    }
+    (isum, msum)
+}

@@ -1,0 +1,132 @@
+//! A panel: one unit of some rows, unpacked and transposed.
+
+use super::format::{PanelFormat, Term, half_to_single};
+use crate::simd::panel::PanelIsa;
+
+/// Steps of four weights in a unit: a super-block, or eight blocks of 32.
+pub(super) const UNIT_STEPS: usize = 64;
+/// Blocks in a unit at most.
+const UNIT_BLOCKS: usize = 8;
+/// Dwords of a row before it is transposed: its weights, 16 scales, 16 minimums.
+const COLUMNS: usize = UNIT_STEPS + 8;
+
+/// One unit of `R` rows.
+#[repr(C, align(64))]
+pub(super) struct Panel<const R: usize> {
+    /// Four weights, or scales, or minimums of each row.
+    columns: [[[u8; 4]; R]; COLUMNS],
+    /// Scales of the groups, in the form that the instruction set multiplies with.
+    pub(super) scales: [[i32; R]; 16],
+    /// What the sums of the activations are multiplied with to undo the offset of the stored weights, in pairs.
+    pub(super) offsets: [[i32; R]; 8],
+    /// Minimums, in pairs of the sums that they belong to.
+    pub(super) mins: [[i32; R]; 8],
+    /// `d` of each block.
+    pub(super) d: [[f32; R]; UNIT_BLOCKS],
+    /// `m` or `dmin` of each block.
+    pub(super) m: [[f32; R]; UNIT_BLOCKS],
+    /// Rows before they are transposed.
+    rows: [[[u8; 4]; COLUMNS]; R],
+}
+
+/// Two signed 16-bit numbers in a dword, the first in the lower half.
+#[inline(always)]
+pub(super) const fn pair(low: i32, high: i32) -> i32 {
+    low & 0xffff | high << 16
+}
+
+impl<const R: usize> Panel<R> {
+    /// The weights of block `block`, of `N` steps.
+    #[inline(always)]
+    pub(super) fn weights<const N: usize>(&self, block: usize) -> &[[[u8; 4]; R]; N] {
+        self.columns[..UNIT_STEPS].as_chunks::<N>().0.get(block).expect("a unit has UNIT_STEPS / N blocks")
+    }
+
+    /// Unpacks the blocks `first .. first + count` of each row; row `r` is `row(r)`.
+    #[inline(always)]
+    pub(super) fn unpack<'a, I, F, const B: usize, const N: usize>(
+        &mut self,
+        isa: I,
+        row: impl Fn(usize) -> &'a [[u8; B]],
+        first: usize,
+        count: usize,
+    ) where
+        I: PanelIsa<R>,
+        F: PanelFormat<B, N>,
+    {
+        let scaled = F::GROUP_STEPS < N;
+        for r in 0..R {
+            let blocks = row(r);
+            let staged = &mut self.rows[r];
+            for (b, block) in blocks[first..][..count].iter().enumerate() {
+                let (weights, _) =
+                    staged[b * N..].split_first_chunk_mut::<N>().expect("a unit holds the blocks");
+                F::weights(block, weights);
+                let [d, m] = F::floats(block);
+                self.d[b][r] = f32::from_bits(d);
+                self.m[b][r] = f32::from_bits(m);
+                if scaled {
+                    let groups = F::groups(block);
+                    let header = staged[UNIT_STEPS..].as_flattened_mut();
+                    for g in 0..16 {
+                        header[g] = groups.scale[g] as u8;
+                        header[16 + g] = groups.min[g] as u8;
+                    }
+                }
+            }
+            // The next unit, which hardware does not see coming in so many streams at once.
+            if let Some(next) = blocks.get(first + count) {
+                let at: *const u8 = next.as_ptr();
+                for line in 0..(count * B).div_ceil(64) {
+                    isa.prefetch(at.wrapping_add(64 * line));
+                }
+            }
+        }
+        let columns = if scaled { COLUMNS } else { count * N };
+        isa.transpose(&self.rows, &mut self.columns, columns);
+        if F::HALVES {
+            for b in 0..count {
+                for r in 0..R {
+                    self.d[b][r] = half_to_single(self.d[b][r].to_bits());
+                }
+                if F::TERM != Term::Scale {
+                    for r in 0..R {
+                        self.m[b][r] = half_to_single(self.m[b][r].to_bits());
+                    }
+                }
+            }
+        }
+        if scaled {
+            self.spread::<I, F, B, N>();
+        }
+    }
+
+    /// Brings scales and minimums into the form in which they are multiplied.
+    #[inline(always)]
+    fn spread<I: PanelIsa<R>, F: PanelFormat<B, N>, const B: usize, const N: usize>(&mut self) {
+        let groups = N / F::GROUP_STEPS;
+        // Number `g` of dwords that hold four.
+        let byte = |x: [u8; 4], g: usize| i32::from_le_bytes(x) << (24 - 8 * (g % 4)) >> 24;
+        let scales = &self.columns[UNIT_STEPS..];
+        for g in 0..groups {
+            for r in 0..R {
+                let scale = byte(scales[g / 4][r], g);
+                self.scales[g][r] = if I::PAIRED_SCALES { pair(scale, scale) } else { scale };
+            }
+        }
+        for g in 0..groups / 2 {
+            if F::OFFSET != 0 {
+                for r in 0..R {
+                    let (low, high) = (byte(scales[g / 2][r], 2 * g), byte(scales[g / 2][r], 2 * g + 1));
+                    self.offsets[g][r] = pair(-F::OFFSET * low, -F::OFFSET * high);
+                }
+            }
+            if F::TERM == Term::MinusMins {
+                let mins = &scales[4..];
+                for r in 0..R {
+                    self.mins[g][r] = pair(byte(mins[g / 2][r], 2 * g), byte(mins[g / 2][r], 2 * g + 1));
+                }
+            }
+        }
+    }
+}

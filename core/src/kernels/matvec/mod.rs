@@ -1,0 +1,176 @@
+//! Matrix times one token, for the block formats: what decoding does all the time.
+//!
+//! The weights are a stream of blocks, row after row, and the kernel takes it strictly in order, eight blocks a
+//! step whatever row they belong to: one stream, one prefetch distance, however long a row is. Each block becomes
+//! a vector of partial integer sums; one transposed addition reduces eight of them; their floats are computed
+//! together, and the terms go to a buffer, from which the rows are added up, each in its own order. On a desktop
+//! the limit is the memory's requests in flight, not arithmetic.
+
+#![allow(unsafe_code, reason = "no checks and no initialisation in the innermost loop")]
+
+mod blocks;
+mod format;
+mod k_quants;
+
+use super::ActToken;
+use crate::quant::WeightFormat;
+use crate::simd::Scalar;
+use crate::simd::ints::{Ints, STEP};
+use core::mem::MaybeUninit;
+use format::{BlockActs, BlockInts, Format};
+
+/// Rows whose terms are added up together: eight chains of additions hide each other's latency.
+const GROUP: usize = 8;
+
+/// Bytes ahead of use that the stream is asked for, into the first-level cache and into the last. Two levels, each
+/// line once, spread over the work: bursts, one level or a quarter of the distance lose a fifth of the bandwidth.
+const NEAR: usize = 2304;
+const FAR: usize = 8064;
+
+/// Entry of one format: weights (`out.len()` rows), activations, results, scratch.
+pub(super) type Entry = unsafe fn(&[u8], &ActToken<'_>, &mut [f32], &mut [u8]);
+
+/// One instruction set's entries, by format; `None` for F32, F16 and BF16, which are another module's.
+pub(super) type Table = [Option<Entry>; WeightFormat::ALL.len()];
+
+/// Bytes of scratch for rows of `blocks` blocks: a group's terms, and room for a last step.
+pub(super) const fn scratch_bytes(blocks: usize) -> usize {
+    blocks.saturating_mul(GROUP).saturating_add(STEP).saturating_mul(4)
+}
+
+macro_rules! table {
+    ($name:ident, $isa:ty, $proof:expr $(, $feature:literal)?) => {
+        pub(super) static $name: Table = {
+            macro_rules! entry {
+                ($format:ty) => {{
+                    $(#[target_feature(enable = $feature)])?
+                    fn entry(weights: &[u8], act: &ActToken<'_>, out: &mut [f32], scratch: &mut [u8]) {
+                        match act.planes {
+                            1 => rows::<$isa, $format, 1>($proof, weights, act, out, scratch),
+                            _ => rows::<$isa, $format, 3>($proof, weights, act, out, scratch),
+                        }
+                    }
+                    Some(entry as Entry)
+                }};
+            }
+            [
+                None,
+                None,
+                None,
+                entry!(blocks::Q4_0),
+                entry!(blocks::Q4_1),
+                entry!(blocks::Q5_0),
+                entry!(blocks::Q5_1),
+                entry!(blocks::Q8_0),
+                entry!(k_quants::Q2K),
+                entry!(k_quants::Q3K),
+                entry!(k_quants::Q4K),
+                entry!(k_quants::Q5K),
+                entry!(k_quants::Q6K),
+                entry!(k_quants::Q8K),
+            ]
+        };
+    };
+}
+
+table!(SCALAR, Scalar, Scalar);
+#[cfg(target_arch = "x86_64")]
+table!(AVX2, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), "avx2,fma,f16c");
+#[cfg(target_arch = "aarch64")]
+table!(NEON, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), "neon");
+
+/// `out[r] = row r · act`. `P` is the number of digit planes.
+#[inline(always)]
+fn rows<I: Ints, F: Format, const P: usize>(
+    isa: I,
+    weights: &[u8],
+    act: &ActToken<'_>,
+    out: &mut [f32],
+    scratch: &mut [u8],
+) {
+    let blocks = act.k / F::LEN;
+    let acts = BlockActs::<F>::new(act, blocks);
+    let terms: &mut [f32] = bytemuck::cast_slice_mut(scratch);
+    // Where the stream's next block stands in its row.
+    let mut column = 0;
+    for (weights, out) in weights.chunks(GROUP * blocks * F::BYTES).zip(out.chunks_mut(GROUP)) {
+        let count = out.len() * blocks;
+        let (steps, rest) = F::stream(weights).0.as_chunks::<STEP>();
+        let (full, last) = terms.split_at_mut(steps.len() * STEP);
+        for (stream, terms) in steps.iter().zip(full.as_chunks_mut().0) {
+            step::<I, F, P>(isa, stream.each_ref(), &acts, &mut column, terms);
+        }
+        if let ([first, ..], Some(terms)) = (rest, last.first_chunk_mut()) {
+            // What is not there is computed as the first block again; the room behind the terms takes that.
+            let stream = core::array::from_fn(|i| rest.get(i).unwrap_or(first));
+            step::<I, F, P>(isa, stream, &acts, &mut column, terms);
+        }
+        column = 0;
+        add_up(&terms[..count], blocks, out);
+    }
+}
+
+/// The terms of the next eight blocks.
+#[inline(always)]
+fn step<I: Ints, F: Format, const P: usize>(
+    isa: I,
+    stream: [&F::Block; STEP],
+    acts: &BlockActs<'_, F>,
+    column: &mut usize,
+    terms: &mut [f32; STEP],
+) {
+    let first = *column;
+    let t = if I::UNROLL && F::LEN < 256 {
+        let mut ints = |i: usize| block::<I, F, P>(isa, stream[i], i, acts, column);
+        [ints(0), ints(1), ints(2), ints(3), ints(4), ints(5), ints(6), ints(7)]
+    } else {
+        // Super-blocks written out one after the other fill the registers, and lose a fifth to spills.
+        let mut t = [const { MaybeUninit::uninit() }; STEP];
+        for (i, t) in t.iter_mut().enumerate() {
+            t.write(block::<I, F, P>(isa, stream[i], i, acts, column));
+        }
+        // SAFETY: the loop has written every element.
+        t.map(|t| unsafe { t.assume_init() })
+    };
+    isa.store(F::terms(isa, &t, acts, first, isa.floats(acts.scales_from(first))), terms);
+}
+
+/// The integers of the step's block `i`, and the stream asked for what lies ahead of it.
+#[inline(always)]
+fn block<I: Ints, F: Format, const P: usize>(
+    isa: I,
+    block: &F::Block,
+    i: usize,
+    acts: &BlockActs<'_, F>,
+    column: &mut usize,
+) -> BlockInts<I, P> {
+    // A block of several lines asks for each of them; of small blocks, those that between them reach a line.
+    if i.is_multiple_of((64 / F::BYTES).max(1)) {
+        let start = core::ptr::from_ref(block).cast::<u8>();
+        for line in 0..F::BYTES.div_ceil(64) {
+            isa.prefetch(start, NEAR + 64 * line, FAR + 64 * line);
+        }
+    }
+    let ints = F::block(isa, block, acts, *column);
+    *column = if *column + 1 == acts.blocks { 0 } else { *column + 1 };
+    ints
+}
+
+/// Each row's terms added up in order, one accumulator a row.
+#[inline(always)]
+fn add_up(terms: &[f32], blocks: usize, out: &mut [f32]) {
+    if out.len() == GROUP {
+        let mut sums = [0.0f32; GROUP];
+        let rows: [&[f32]; GROUP] = core::array::from_fn(|r| &terms[r * blocks..][..blocks]);
+        for b in 0..blocks {
+            for (sum, row) in sums.iter_mut().zip(&rows) {
+                *sum += row[b];
+            }
+        }
+        out.copy_from_slice(&sums);
+        return;
+    }
+    for (out, row) in out.iter_mut().zip(terms.chunks_exact(blocks)) {
+        *out = row.iter().fold(0.0, |sum, term| sum + term);
+    }
+}

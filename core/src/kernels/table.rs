@@ -1,0 +1,284 @@
+//! The kernels of one instruction set.
+
+#![allow(unsafe_code, reason = "entries have target features, which only a proof makes safe to call")]
+
+use super::float::{self, FloatTable};
+use super::{ActKind, ActToken, ActTokenMut, Acts, AttendJob, KvHead, KvType, Mode, OutCols};
+use super::{matmul, matvec, quantize};
+use crate::quant::WeightFormat;
+use crate::simd::IsaKind;
+
+/// Every kernel, for one instruction set. A value exists only where its code can run.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels {
+    isa: IsaKind,
+    float: &'static FloatTable,
+    quantize: quantize::Entry,
+    matvec: &'static matvec::Table,
+    matmul: &'static matmul::Table,
+}
+
+impl Kernels {
+    /// The portable kernels, which every CPU can run.
+    #[must_use]
+    pub const fn scalar() -> Self {
+        Self {
+            isa: IsaKind::Scalar,
+            float: &float::SCALAR,
+            quantize: quantize::scalar,
+            matvec: &matvec::SCALAR,
+            matmul: &matmul::Table::SCALAR,
+        }
+    }
+
+    /// The kernels for AVX2, FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    #[must_use]
+    pub const fn avx2(_: crate::simd::avx2::Avx2) -> Self {
+        Self {
+            isa: IsaKind::Avx2,
+            float: &float::AVX2,
+            quantize: quantize::avx2,
+            matvec: &matvec::AVX2,
+            matmul: &matmul::Table::AVX2,
+        }
+    }
+
+    /// The kernels for Advanced SIMD.
+    #[cfg(target_arch = "aarch64")]
+    #[must_use]
+    pub const fn neon(_: crate::simd::neon::Neon) -> Self {
+        Self {
+            isa: IsaKind::Neon,
+            float: &float::NEON,
+            quantize: quantize::neon,
+            matvec: &matvec::NEON,
+            matmul: &matmul::Table::NEON,
+        }
+    }
+
+    /// Which instruction set this is.
+    #[must_use]
+    pub const fn isa(&self) -> IsaKind {
+        self.isa
+    }
+
+    /// Bytes of scratch (aligned to 64) that [`matvec`](Self::matvec) and [`matmul`](Self::matmul) need for rows
+    /// of `k` weights in `format` and up to `tokens` tokens.
+    #[must_use]
+    pub const fn matmul_scratch_bytes(&self, format: WeightFormat, k: usize, tokens: usize) -> usize {
+        match self.matmul.get(format) {
+            None => float::matmul_scratch_bytes(tokens),
+            Some(_) => {
+                let one = matvec::scratch_bytes(k / format.block_len());
+                let many = if tokens > 1 { self.matmul.scratch_bytes(tokens) } else { 0 };
+                if one > many { one } else { many }
+            }
+        }
+    }
+
+    /// Quantizes one token's activations `x` into `out`, as `kind` and `mode` say. [`ActKind::Float`] is not
+    /// quantized: nothing happens.
+    ///
+    /// # Panics
+    /// If `out` is not of the lengths that [`ActsMut`](super::ActsMut) gives a token of `x.len()` activations.
+    pub fn quantize(&self, kind: ActKind, mode: Mode, x: &[f32], out: ActTokenMut<'_>) {
+        if kind == ActKind::Float {
+            return;
+        }
+        let (k, planes, blocks) = (x.len(), mode.planes(), x.len() / kind.block_len());
+        assert!(k > 0 && k == blocks * kind.block_len(), "{k} activations are no whole number of blocks");
+        assert!(
+            out.q.len() == k * planes
+                && out.sums.len() == kind.sum_count(k) * planes
+                && out.d.len() == blocks + super::WRAP,
+            "the result must have a token's lengths"
+        );
+        // SAFETY: a `Kernels` is made only from proof that its entries can run here.
+        unsafe { (self.quantize)(kind, mode, x, out) }
+    }
+
+    /// `out[r] = row r of weights · act`, for `out.len()` rows of `act.k` weights.
+    ///
+    /// # Panics
+    /// If a length does not fit or `scratch` is short or not aligned to 64.
+    pub fn matvec(
+        &self,
+        format: WeightFormat,
+        weights: &[u8],
+        act: &ActToken<'_>,
+        out: &mut [f32],
+        scratch: &mut [u8],
+    ) {
+        let blocks = act.k / format.block_len();
+        assert_eq!(weights.len(), out.len() * blocks * format.block_bytes(), "weights of {} rows", out.len());
+        let float = match format {
+            WeightFormat::F32 => self.float.matvec_f32,
+            WeightFormat::F16 => self.float.matvec_f16,
+            WeightFormat::BF16 => self.float.matvec_bf16,
+            _ => {
+                let kind = ActKind::of(format);
+                assert!(blocks > 0 && act.k == blocks * format.block_len(), "rows must be whole blocks");
+                assert!(
+                    act.q.len() == act.k * act.planes
+                        && act.sums.len() == kind.sum_count(act.k) * act.planes
+                        && act.d.len() == blocks + super::WRAP,
+                    "the activations must have a token's lengths in the form that {format} reads"
+                );
+                let need = matvec::scratch_bytes(blocks);
+                assert!(scratch.len() >= need, "scratch of {} bytes, need {need}", scratch.len());
+                if let Some(entry) = self.matvec[format as usize] {
+                    // SAFETY: a `Kernels` is made only from proof that its entries can run here.
+                    unsafe { entry(weights, act, out, scratch) }
+                }
+                return;
+            }
+        };
+        assert_eq!(act.x.len(), act.k, "activations of a token");
+        // SAFETY: as above.
+        unsafe { float(weights, act.x, out) }
+    }
+
+    /// `out[t][r] = row r of weights · token t`, for `out.cols()` rows and `acts.tokens()` tokens.
+    ///
+    /// # Panics
+    /// If a length does not fit or `scratch` is short or not aligned to 64.
+    pub fn matmul(
+        &self,
+        format: WeightFormat,
+        weights: &[u8],
+        acts: &Acts<'_>,
+        out: &mut OutCols<'_>,
+        scratch: &mut [u8],
+    ) {
+        let float = match format {
+            WeightFormat::F32 => self.float.matmul_f32,
+            WeightFormat::F16 => self.float.matmul_f16,
+            WeightFormat::BF16 => self.float.matmul_bf16,
+            _ => {
+                if let Some(entry) = self.matmul.get(format) {
+                    // SAFETY: a `Kernels` is made only from proof that its entries can run here.
+                    unsafe { entry(weights, acts, out, scratch) }
+                }
+                return;
+            }
+        };
+        assert!(
+            weights.len() == out.cols() * acts.k() * format.block_bytes() && acts.tokens() == out.tokens()
+        );
+        // SAFETY: as above.
+        unsafe { float(weights, acts, out, scratch) }
+    }
+
+    /// Root-mean-square norm (Zhang & Sennrich 2019): `out = x / sqrt(mean(x²) + eps) · w`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn rms_norm(&self, x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
+        assert!(x.len() == w.len() && x.len() == out.len(), "x, w and out must have one length");
+        // SAFETY: a `Kernels` is made only from proof that its entries can run here.
+        unsafe { (self.float.rms_norm)(x, w, eps, out) }
+    }
+
+    /// `x += y`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn add_assign(&self, x: &mut [f32], y: &[f32]) {
+        assert_eq!(x.len(), y.len(), "x and y must have one length");
+        // SAFETY: as in `rms_norm`.
+        unsafe { (self.float.add_assign)(x, y) }
+    }
+
+    /// SwiGLU (Shazeer 2020): `gate = silu(gate) · up`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn swiglu(&self, gate: &mut [f32], up: &[f32]) {
+        assert_eq!(gate.len(), up.len(), "gate and up must have one length");
+        // SAFETY: as in `rms_norm`.
+        unsafe { (self.float.swiglu)(gate, up) }
+    }
+
+    /// Rotary position embedding (Su et al. 2021), adjacent pairs, of every head of `head_len` floats in `x`.
+    /// `table` holds (cos, sin) for each rotated pair ([`rope_table`](super::rope_table)); pairs beyond it are left
+    /// as they are.
+    ///
+    /// # Panics
+    /// If `x` is no whole number of heads.
+    pub fn rope(&self, x: &mut [f32], head_len: usize, table: &[f32]) {
+        assert!(head_len > 0 && x.len().is_multiple_of(head_len), "x must be whole heads");
+        // SAFETY: as in `rms_norm`.
+        unsafe { (self.float.rope)(x, head_len, table) }
+    }
+
+    /// `x = softmax(x)`. If any is a NaN or +∞, or all are −∞, all become NaN.
+    pub fn softmax(&self, x: &mut [f32]) {
+        // SAFETY: as in `rms_norm`.
+        unsafe { (self.float.softmax)(x) }
+    }
+
+    /// The largest of `x`, passing over NaNs (−∞ of none), and whether all are finite.
+    #[must_use]
+    pub fn max_and_finite(&self, x: &[f32]) -> (f32, bool) {
+        // SAFETY: as in `rms_norm`.
+        unsafe { (self.float.max_and_finite)(x) }
+    }
+
+    /// Converts `src` to little-endian `kv` numbers in `dst`; halves are rounded to nearest even, and beyond
+    /// ±65504 become infinite.
+    ///
+    /// # Panics
+    /// If `dst` does not have `kv.bytes()` for each float.
+    pub fn kv_store(&self, kv: KvType, src: &[f32], dst: &mut [u8]) {
+        assert_eq!(dst.len(), src.len() * kv.bytes(), "dst must have room for src exactly");
+        // SAFETY: as in `rms_norm`.
+        unsafe { (self.float.kv_store)(kv, src, dst) }
+    }
+
+    /// Bytes of scratch (aligned to 64) that [`attend`](Self::attend) makes good use of, with up to `context`
+    /// positions. It takes more and, down to what one query of one token asks for (`group` and `tokens` 1), less;
+    /// the result is the same. Saturates.
+    #[must_use]
+    pub const fn attend_scratch_bytes(
+        &self,
+        key_len: usize,
+        value_len: usize,
+        context: usize,
+        group: usize,
+        tokens: usize,
+    ) -> usize {
+        float::attend_scratch_bytes(key_len, value_len, context, group.saturating_mul(tokens))
+    }
+
+    /// Causal attention of the query heads that share one KV head: for each token `t` and head `g`,
+    /// `out[t][g·value_len ..] = Σ_j softmax_j(q·k_j · scale) · v_j` over positions `j` in `0 ..= first_pos + t`,
+    /// with `q` at `q[t·q_stride + g·key_len ..]`.
+    ///
+    /// # Panics
+    /// If a buffer is too short for that, or a head empty.
+    pub fn attend(
+        &self,
+        kv: &KvHead<'_>,
+        q: &[f32],
+        q_stride: usize,
+        job: &AttendJob,
+        out: &mut OutCols<'_>,
+        scratch: &mut [u8],
+    ) {
+        let &AttendJob { first_pos, tokens, group, .. } = job;
+        if tokens == 0 || group == 0 {
+            return;
+        }
+        let (positions, bytes) = (first_pos + tokens, kv.kv_type.bytes());
+        assert!(kv.key_len > 0 && kv.value_len > 0, "a head cannot be empty");
+        assert!(kv.k.len() / bytes / kv.key_len >= positions, "keys of {positions} positions");
+        assert!(kv.v.len() / bytes / kv.value_len >= positions, "values of {positions} positions");
+        assert!(q.len() >= (tokens - 1) * q_stride + group * kv.key_len, "queries of {tokens} tokens");
+        assert!(out.tokens() >= tokens && out.cols() >= group * kv.value_len, "out must be tokens x heads");
+        let need = self.attend_scratch_bytes(kv.key_len, kv.value_len, positions, 1, 1);
+        assert!(scratch.len() >= need, "scratch of {} bytes, need {need}", scratch.len());
+        // SAFETY: as in `rms_norm`.
+        unsafe { (self.float.attend)(kv, q, q_stride, job, out, scratch) }
+    }
+}

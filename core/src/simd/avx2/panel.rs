@@ -1,0 +1,188 @@
+//! Panels of 16 rows, in pairs of registers of 8.
+
+use super::Avx2;
+use crate::simd::{isa_ops, panel::PanelIsa};
+use core::arch::x86_64::*;
+
+const R: usize = 16;
+type Pair = [__m256i; 2];
+
+/// Loads 16 dwords.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load<T>(x: &[T; R]) -> Pair {
+    const { assert!(size_of::<T>() == 4) };
+    let p: *const T = x.as_ptr();
+    // SAFETY: the array spans 16 elements of 4 bytes; the loads read the first and the last 32 bytes of it and
+    // need no alignment.
+    unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(8).cast())] }
+}
+
+/// `x`, which the optimizer cannot see through. It would turn a chain of additions into a tree, whose
+/// intermediate sums overflow the registers.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn in_order(mut x: __m256i) -> __m256i {
+    // SAFETY: no instruction at all; the register keeps its value.
+    unsafe { core::arch::asm!("/* {0} */", inout(ymm_reg) x, options(nomem, nostack, preserves_flags)) };
+    x
+}
+
+/// Transposes a square of 8 rows and 8 columns.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn square<const C: usize>(
+    rows: &[[[u8; 4]; C]; R],
+    panel: &mut [[[u8; 4]; R]; C],
+    row: usize,
+    column: usize,
+) {
+    assert!(row + 8 <= R && column + 8 <= C);
+    let mut v = [_mm256_setzero_si256(); 8];
+    for (i, v) in v.iter_mut().enumerate() {
+        // SAFETY: a row has `C >= column + 8` elements of 4 bytes, so that 32 bytes can be read from `column` on.
+        *v = unsafe { _mm256_loadu_si256(rows[row + i].as_ptr().add(column).cast()) };
+    }
+    let mut a = v;
+    for i in 0..4 {
+        a[2 * i] = _mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
+        a[2 * i + 1] = _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
+    }
+    // b[4i + j]: columns j (lower half) and j + 4 (upper half) of rows 4i..4i + 4.
+    let mut b = a;
+    for i in 0..2 {
+        for j in 0..2 {
+            b[4 * i + 2 * j] = _mm256_unpacklo_epi64(a[4 * i + j], a[4 * i + 2 + j]);
+            b[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a[4 * i + j], a[4 * i + 2 + j]);
+        }
+    }
+    for j in 0..4 {
+        let low = _mm256_permute2x128_si256::<0x20>(b[j], b[4 + j]);
+        let high = _mm256_permute2x128_si256::<0x31>(b[j], b[4 + j]);
+        for (c, x) in [(column + j, low), (column + j + 4, high)] {
+            // SAFETY: a column has `R >= row + 8` elements of 4 bytes, so that 32 bytes can be written from `row` on.
+            unsafe { _mm256_storeu_si256(panel[c].as_mut_ptr().add(row).cast(), x) };
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn transpose<const C: usize>(rows: &[[[u8; 4]; C]; R], panel: &mut [[[u8; 4]; R]; C], columns: usize) {
+    for column in (0..columns).step_by(8) {
+        square(rows, panel, 0, column);
+        square(rows, panel, 8, column);
+    }
+}
+
+impl PanelIsa<R> for Avx2 {
+    // 8 registers of 16-bit parts, 2 of weights, the digits: the 32-bit sums, touched once a group, stay in L1.
+    const TOKENS: usize = 4;
+    const PART_PRODUCTS: usize = 2;
+    const PAIRED_SCALES: bool = true;
+    type Weights = Pair;
+    type Digits = __m256i;
+    type Part = Pair;
+    type WidePart = Pair;
+    type Ints = Pair;
+    type Floats = [__m256; 2];
+
+    #[inline(always)]
+    fn transpose<const C: usize>(
+        self,
+        rows: &[[[u8; 4]; C]; R],
+        panel: &mut [[[u8; 4]; R]; C],
+        columns: usize,
+    ) {
+        // SAFETY: a value of this type exists only where the feature is available.
+        unsafe { transpose(rows, panel, columns) }
+    }
+
+    isa_ops! { Avx2, "avx2,fma,f16c";
+        fn weights(w: &[[u8; 4]; R]) -> Pair { load(w) }
+        fn digits(q: [i8; 4]) -> __m256i { _mm256_set1_epi32(i32::from_le_bytes(q.map(|q| q as u8))) }
+
+        fn part() -> Pair { [_mm256_setzero_si256(); 2] }
+        fn dot(p: Pair, w: Pair, q: __m256i) -> Pair {
+            // vpmaddubsw saturates above 2·127·128, which two weights of 63 stay far below.
+            [
+                in_order(_mm256_add_epi16(p[0], _mm256_maddubs_epi16(w[0], q))),
+                in_order(_mm256_add_epi16(p[1], _mm256_maddubs_epi16(w[1], q))),
+            ]
+        }
+        fn fold_scaled(acc: Pair, p: Pair, scale: Pair) -> Pair {
+            [
+                _mm256_add_epi32(acc[0], _mm256_madd_epi16(p[0], scale[0])),
+                _mm256_add_epi32(acc[1], _mm256_madd_epi16(p[1], scale[1])),
+            ]
+        }
+        fn fold(acc: Pair, p: Pair) -> Pair {
+            let one = _mm256_set1_epi16(1);
+            [
+                _mm256_add_epi32(acc[0], _mm256_madd_epi16(p[0], one)),
+                _mm256_add_epi32(acc[1], _mm256_madd_epi16(p[1], one)),
+            ]
+        }
+
+        fn wide_part() -> Pair { [_mm256_setzero_si256(); 2] }
+        fn wide_dot(p: Pair, w: Pair, q: __m256i) -> Pair {
+            // vpmaddubsw would saturate. Instead a weight becomes the upper byte of a 16-bit lane, 256 times
+            // itself: the first and third by a shift, the second and fourth by a mask. 64 steps sum to at most
+            // 256·256·2^14 = 2^30.
+            let upper = _mm256_set1_epi16(-256);
+            let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(q));
+            let odd = _mm256_srai_epi16::<8>(q);
+            let mut out = p;
+            for (out, w) in out.iter_mut().zip(w) {
+                let sum = _mm256_add_epi32(*out, _mm256_madd_epi16(_mm256_slli_epi16::<8>(w), even));
+                *out = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_and_si256(w, upper), odd));
+            }
+            out
+        }
+        fn wide_sum(p: Pair) -> Pair { [_mm256_srai_epi32::<8>(p[0]), _mm256_srai_epi32::<8>(p[1])] }
+
+        fn splat_i32(x: i32) -> Pair { [_mm256_set1_epi32(x); 2] }
+        fn add_i32(a: Pair, b: Pair) -> Pair { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }
+        fn load_i32(x: &[i32; R]) -> Pair { load(x) }
+        fn dot_pairs(acc: Pair, c: &[i32; R], s: i32) -> Pair {
+            let (c, s) = (load(c), _mm256_set1_epi32(s));
+            [
+                _mm256_add_epi32(acc[0], _mm256_madd_epi16(c[0], s)),
+                _mm256_add_epi32(acc[1], _mm256_madd_epi16(c[1], s)),
+            ]
+        }
+
+        fn to_f32(x: Pair) -> [__m256; 2] { [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])] }
+        fn splat_f32(x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
+        fn load_f32(x: &[f32; R]) -> [__m256; 2] { load(x).map(|x| _mm256_castsi256_ps(x)) }
+        fn store_f32(x: [__m256; 2], to: &mut [f32; R]) {
+            // SAFETY: the array spans 16 floats; the stores cover its two halves and need no alignment.
+            unsafe {
+                _mm256_storeu_ps(to.as_mut_ptr(), x[0]);
+                _mm256_storeu_ps(to.as_mut_ptr().add(8), x[1]);
+            }
+        }
+        fn add_f32(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])]
+        }
+        fn sub_f32(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])]
+        }
+        fn mul_f32(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
+        }
+
+        fn pair_sums(sums: &[i16; 16]) -> [i32; 4] {
+            // SAFETY: the array spans 32 bytes; the load needs no alignment.
+            let sums = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
+            let sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+            // A sum of 32 digits lies in ±4096, so that nothing saturates here.
+            let sums = _mm_packs_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
+            let mut out = [0; 4];
+            // SAFETY: the array spans 16 bytes; the store needs no alignment.
+            unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+            out
+        }
+        fn prefetch(at: *const u8) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}

@@ -1,0 +1,57 @@
+//! The names of the instruction sets.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum IsaKind {
+    /// Portable code, the oracle of all others.
+    Scalar,
+    /// x86-64 with AVX2, FMA and F16C.
+    Avx2,
+    /// aarch64 with Advanced SIMD, which every aarch64 application core has.
+    Neon,
+}
+
+/// A name that is no [`IsaKind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownIsa;
+
+impl IsaKind {
+    /// Every instruction set, slowest first.
+    pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Neon];
+
+    /// The name that command lines use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+        }
+    }
+}
+
+impl FromStr for IsaKind {
+    type Err = UnknownIsa;
+
+    fn from_str(s: &str) -> Result<Self, UnknownIsa> {
+        Self::ALL.into_iter().find(|i| i.name() == s).ok_or(UnknownIsa)
+    }
+}
+
+impl fmt::Display for IsaKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for UnknownIsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such instruction set")
+    }
+}
+
+impl core::error::Error for UnknownIsa {}

@@ -1,0 +1,39 @@
+//! Instruction sets: which there are, the proof that a CPU has one, and its operations.
+//!
+//! A value of [`Scalar`], [`avx2::Avx2`] or [`neon::Neon`] is proof that the CPU has the features that its type
+//! names; operations are methods on that proof. The traits say what the kernels need, shaped after the data:
+//! `Ints` for blocks of small integers, `Lanes` for sixteen f32. Kernels are written once over them; an entry
+//! point with `#[target_feature]` instantiates them for each instruction set, so that everything inlines into it.
+
+pub(crate) mod ints;
+mod kind;
+pub mod lanes;
+pub(crate) mod panel;
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
+
+pub use kind::{IsaKind, UnknownIsa};
+pub use lanes::Lanes;
+pub use scalar::Scalar;
+
+/// Safe operations of an instruction set: the one unsafe call lives here. The body of each is safe code inside a
+/// function with the matching `#[target_feature]`.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! isa_ops {
+    ($isa:ty, $feature:literal; $(fn $name:ident($($arg:ident: $t:ty),* $(,)?) $(-> $r:ty)? $body:block)*) => {
+        $(#[inline(always)]
+        fn $name(self $(, $arg: $t)*) $(-> $r)? {
+            #[target_feature(enable = $feature)]
+            #[inline]
+            fn op($($arg: $t),*) $(-> $r)? $body
+            // SAFETY: a value of this type exists only where the feature is available.
+            unsafe { op($($arg),*) }
+        })*
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use isa_ops;

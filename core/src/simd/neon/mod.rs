@@ -1,0 +1,24 @@
+//! aarch64 with Advanced SIMD.
+
+#![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
+
+mod ints;
+mod lanes;
+mod panel;
+
+/// Proof that the CPU has Advanced SIMD and that it is enabled.
+#[derive(Clone, Copy, Debug)]
+pub struct Neon(());
+
+impl Neon {
+    /// Proof, inside a function that is compiled for Advanced SIMD.
+    ///
+    /// # Safety
+    /// Elsewhere: the CPU has Advanced SIMD, and the operating system has enabled it.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    #[must_use]
+    pub const fn assume() -> Self {
+        Self(())
+    }
+}
