@@ -1,0 +1,71 @@
+//! The command line: tokens and results to stdout, everything else to stderr.
+
+mod args;
+mod bench;
+mod inspect;
+mod logits;
+mod output;
+mod progress;
+mod run;
+mod tokenize;
+mod trace;
+mod verify;
+
+use clap::Parser;
+use output::Failure;
+use std::process::ExitCode;
+
+/// Runs GGUF language models on the CPU, with weights multiplied where they lie, in their blocks.
+#[derive(Parser)]
+#[command(name = "barre", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Flags have llama.cpp's names where it has them. Text and results go to stdout, everything else to stderr.
+
+  barre run -m model.gguf -p 'Once upon a time' -n 128 --temp 0
+  barre inspect model.gguf
+  barre verify model.gguf
+  barre bench -m model.gguf -p 512 -n 128 -t 1,2";
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Continue a text
+    Run(run::Args),
+    /// Show a file's header, metadata and tensors, and the kernel that each would run on
+    Inspect(inspect::Args),
+    /// Measure the fused kernels against dequantize-then-multiply, and scan the weights for NaN and infinity
+    Verify(verify::Args),
+    /// Write the logits of every position, row-major little-endian f32
+    Logits(logits::Args),
+    /// Show the tokens of a text
+    Tokenize(tokenize::Args),
+    /// Measure prefill and decode, with llama-bench's table and JSON keys
+    Bench(bench::Args),
+}
+
+/// Parses the command line and runs it.
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Logits(args) => logits::run(&args),
+        Command::Tokenize(args) => tokenize::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has read enough.
+        Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        // 128 + SIGINT, as a shell reports it.
+        Err(Failure::Interrupted) => ExitCode::from(130),
+        Err(Failure::Because(cause)) => {
+            output::note(format_args!("error: {cause}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! `barre run`: continues a text.
+
+use super::args::{MachineArgs, SessionArgs};
+use super::output::{Failure, note, of_file, write};
+use super::progress::Bar;
+use super::trace::DispatchTrace;
+use barre::engine::Engine;
+use barre::memory;
+use barre::source::{Access, Source};
+use barre_core::kernels::{Executor as _, Trace};
+use barre_core::sampler::{Sampler, SamplerParams};
+use barre_core::session::{Progress, Session};
+use barre_core::tokenizer::{DecodeOptions, Decoder, EncodeOptions, EncodeScratch, Tokenizer};
+use std::ffi::OsString;
+use std::num::ParseIntError;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Model file (GGUF)
+    #[arg(short, long, value_name = "FILE")]
+    model: PathBuf,
+    /// The text to continue
+    #[arg(short, long, value_name = "TEXT", required_unless_present = "file", conflicts_with = "file")]
+    prompt: Option<OsString>,
+    /// A file with the text to continue, less one newline at its end
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Tokens to add; -1: until the model ends the text or the context is full
+    #[arg(short = 'n', long = "predict", visible_alias = "n-predict", value_name = "N", default_value_t = -1)]
+    #[arg(allow_negative_numbers = true)]
+    predict: i64,
+    /// Do not put the beginning-of-sequence token first, even where the vocabulary asks for it
+    #[arg(long)]
+    no_bos: bool,
+    /// Take names of control tokens in the text as plain text
+    #[arg(long)]
+    no_parse_special: bool,
+    /// Go on after a token that ends the text
+    #[arg(long)]
+    ignore_eos: bool,
+    /// Write every matrix multiplication to stderr, and how many of the model's matrices were fused
+    #[arg(long)]
+    trace_dispatch: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    session: SessionArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Sampling")]
+struct SamplingArgs {
+    /// Temperature; 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.8, allow_negative_numbers = true)]
+    temp: f32,
+    /// Keep the K likeliest tokens; 0: all
+    #[arg(long, value_name = "K", default_value_t = 40)]
+    top_k: u32,
+    /// Keep the likeliest tokens whose probabilities add up to P; 1: all
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
+    top_p: f32,
+    /// Keep tokens of at least P times the likeliest one's probability; 0: all
+    #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true)]
+    min_p: f32,
+    /// Factor against tokens seen lately; 1: none
+    #[arg(long, value_name = "F", default_value_t = 1.0, allow_negative_numbers = true)]
+    repeat_penalty: f32,
+    /// How many tokens back "lately" reaches
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    repeat_last_n: u32,
+    /// Seed of the sampler; -1: from the clock
+    #[arg(short, long, value_name = "S", default_value = "-1", value_parser = seed, allow_negative_numbers = true)]
+    seed: u64,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    {
+        let interrupted = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || {
+            // The second one means it.
+            if interrupted.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        })?;
+    }
+
+    let start = Instant::now();
+    let engine = args.machine.open(&args.model)?;
+    let tokenizer = engine.tokenizer().map_err(of_file(&args.model))?;
+
+    let mut sampler = Sampler::new(args.sampling.params(), tokenizer.len())?;
+    let prompt = prompt_tokens(args, &tokenizer)?;
+    let plan = engine.plan(&args.session.options(&engine))?;
+    let mut arena = Engine::arena(&plan)?;
+    let trace = DispatchTrace::default();
+    let traced = DispatchTrace::wanted(args.trace_dispatch);
+    let mut session = engine.session(&plan, &mut arena)?;
+    session.set_trace(traced.then_some(&trace as &dyn Trace));
+    let mut figures = Figures { load: start.elapsed(), ..Figures::default() };
+
+    let outcome = prefill(&mut session, &prompt, &interrupted, &mut figures)
+        .and_then(|()| decode(args, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures));
+    if traced {
+        trace.summary(engine.model());
+    }
+    if !matches!(outcome, Err(Failure::Because(_))) {
+        figures.show(&engine, plan.bytes());
+    }
+    outcome
+}
+
+/// The prompt's tokens.
+fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
+    let text = match (&args.prompt, &args.file) {
+        (None, Some(path)) => {
+            let cannot = |e| Failure::because(format!("cannot read {}: {e}", path.display()));
+            let mut text = std::fs::read(path).map_err(cannot)?;
+            if text.last() == Some(&b'\n') {
+                text.pop();
+            }
+            text
+        }
+        (prompt, _) => prompt.clone().unwrap_or_default().into_encoded_bytes(),
+    };
+    let options = EncodeOptions { add_special: !args.no_bos, parse_special: !args.no_parse_special };
+    let mut tokens = Vec::new();
+    tokenizer.encode(&text, options, &mut EncodeScratch::default(), &mut tokens)?;
+    if options.add_special && tokenizer.added_eos().is_some() {
+        // What ends a text for training must not end one that is to go on.
+        tokens.pop();
+    }
+    if tokens.is_empty() {
+        return Err(Failure::because("the prompt has no tokens"));
+    }
+    Ok(tokens)
+}
+
+fn prefill(
+    session: &mut Session<'_, &Source>,
+    prompt: &[u32],
+    interrupted: &AtomicBool,
+    figures: &mut Figures,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    let mut bar = Bar::new();
+    session.begin(prompt)?;
+    while let Progress::Working { done, total } = session.advance()? {
+        bar.update(done, total);
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
+        }
+    }
+    figures.prefill = (prompt.len(), start.elapsed());
+    Ok(())
+}
+
+fn decode(
+    args: &Args,
+    tokenizer: &Tokenizer,
+    sampler: &mut Sampler,
+    session: &mut Session<'_, &Source>,
+    interrupted: &AtomicBool,
+    figures: &mut Figures,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    let context = session.plan().limits().context;
+    let mut decoder = Decoder::new(DecodeOptions { show_special: false, strip_space: false });
+    let mut text = String::new();
+    let mut allowed = Vec::new();
+    let mut outcome = Ok(());
+    let wanted = u64::try_from(args.predict).unwrap_or(u64::MAX);
+    for left in (0..wanted).rev() {
+        let logits = allow(tokenizer.suppressed(), session.logits(), &mut allowed);
+        let token = sampler.sample(logits, session.tokens())?;
+        if tokenizer.is_end_of_generation(token) && !args.ignore_eos {
+            break;
+        }
+        text.clear();
+        decoder.push(tokenizer, token, |part| text.push_str(part));
+        write(&text)?;
+        if left == 0 || session.position() == context {
+            break;
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            outcome = Err(Failure::Interrupted);
+            break;
+        }
+        session.step(token)?;
+        figures.decode.0 += 1;
+        figures.decode.1 = start.elapsed();
+    }
+    text.clear();
+    decoder.finish(|part| text.push_str(part));
+    text.push('\n');
+    write(&text).and(outcome)
+}
+
+/// `logits`, or a copy of them without the tokens that the file says should never be sampled.
+fn allow<'l>(suppressed: &[u32], logits: &'l [f32], copy: &'l mut Vec<f32>) -> &'l [f32] {
+    if suppressed.is_empty() {
+        return logits;
+    }
+    copy.clear();
+    copy.extend_from_slice(logits);
+    for &token in suppressed {
+        if let Some(logit) = copy.get_mut(token as usize) {
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+    copy
+}
+
+/// A seed, or one from the clock for -1.
+fn seed(text: &str) -> Result<u64, ParseIntError> {
+    if text == "-1" {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        return Ok(now.map_or(0, |d| d.as_nanos() as u64));
+    }
+    text.parse()
+}
+
+impl SamplingArgs {
+    const fn params(&self) -> SamplerParams {
+        SamplerParams {
+            temperature: self.temp,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            repeat_last_n: self.repeat_last_n,
+            seed: self.seed,
+        }
+    }
+}
+
+/// What the line at the end tells.
+#[derive(Default)]
+struct Figures {
+    load: Duration,
+    prefill: (usize, Duration),
+    decode: (usize, Duration),
+}
+
+impl Figures {
+    fn show(&self, engine: &Engine, arena: usize) {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let speed = |(tokens, time): (usize, Duration)| {
+            let rate = if tokens == 0 { 0.0 } else { tokens as f64 / time.as_secs_f64() };
+            format!("{tokens} tokens, {rate:.1} tokens/s")
+        };
+        let peak = memory::peak().map_or("unknown".to_owned(), |bytes| format!("{:.1} MiB", mib(bytes)));
+        note(format_args!(
+            "{}, {} threads | load {:.0} ms | prefill {} | decode {} | arena {:.1} MiB, peak memory {peak}{}\n",
+            engine.kernels().isa(),
+            engine.pool().threads(),
+            self.load.as_secs_f64() * 1e3,
+            speed(self.prefill),
+            speed(self.decode),
+            mib(arena as u64),
+            if engine.source().access() == Access::Map { " with the mapped file" } else { "" },
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_numbers_or_the_clock() {
+        assert_eq!(seed("42"), Ok(42));
+        assert!(seed("-1").is_ok_and(|s| s > 0));
+        assert!(seed("-2").is_err() && seed("x").is_err());
+    }
+
+    #[test]
+    fn suppressed_tokens_have_no_chance() {
+        let mut copy = Vec::new();
+        assert_eq!(allow(&[], &[1.0, 2.0], &mut copy), [1.0, 2.0]);
+        assert_eq!(allow(&[1, 9], &[1.0, 2.0], &mut copy), [1.0, f32::NEG_INFINITY]);
+    }
+}

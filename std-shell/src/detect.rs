@@ -1,0 +1,135 @@
+//! Which instruction sets this machine has.
+
+use barre_core::kernels::Kernels;
+use barre_core::simd::IsaKind;
+use std::fmt;
+
+/// The environment variable that forces an instruction set, as `--isa` does.
+pub const ISA_VARIABLE: &str = "BARRE_ISA";
+
+/// Why there are no kernels of the kind asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IsaError {
+    /// No instruction set has that name.
+    Unknown(String),
+    /// This machine does not have it.
+    Missing(IsaKind),
+}
+
+impl fmt::Display for IsaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |isas: &[IsaKind]| isas.iter().map(|i| i.name()).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Unknown(name) => {
+                write!(f, "no instruction set is called `{name}`; there are {}", list(&IsaKind::ALL))
+            }
+            Self::Missing(isa) => {
+                let missing = missing(*isa).join(", ");
+                write!(
+                    f,
+                    "{isa} does not run on this machine, which lacks {missing}; {} would",
+                    list(&available())
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for IsaError {}
+
+/// The instruction sets of this machine, slowest first. Never empty: scalar code runs everywhere.
+#[must_use]
+pub fn available() -> Vec<IsaKind> {
+    IsaKind::ALL.into_iter().filter(|&isa| of(isa).is_some()).collect()
+}
+
+/// The kernels of `isa`, or of this machine's best.
+///
+/// # Errors
+/// [`IsaError::Missing`] if the machine lacks `isa`.
+pub fn kernels(isa: Option<IsaKind>) -> Result<Kernels, IsaError> {
+    match isa {
+        Some(isa) => of(isa).ok_or(IsaError::Missing(isa)),
+        None => Ok(IsaKind::ALL.into_iter().rev().find_map(of).unwrap_or(Kernels::scalar())),
+    }
+}
+
+/// As [`kernels`], of the instruction set of that name; without one, of what [`ISA_VARIABLE`] names, if it is set.
+///
+/// # Errors
+/// [`IsaError`].
+pub fn kernels_named(name: Option<&str>) -> Result<Kernels, IsaError> {
+    let variable = std::env::var_os(ISA_VARIABLE).map(|v| v.to_string_lossy().into_owned());
+    let isa = match name.or(variable.as_deref().filter(|v| !v.is_empty())) {
+        Some(name) => Some(name.parse().map_err(|_| IsaError::Unknown(name.to_owned()))?),
+        None => None,
+    };
+    kernels(isa)
+}
+
+/// The features of this machine's CPU that `isa` needs and that are not there, or another architecture's name.
+///
+/// The standard library's detection reads CPUID and XCR0 on x86-64 (so AVX that the system does not save counts as
+/// missing), and what the kernel says on aarch64.
+fn missing(isa: IsaKind) -> Vec<&'static str> {
+    let needs: &[(&'static str, bool)] = match isa {
+        IsaKind::Scalar => &[],
+        #[cfg(target_arch = "x86_64")]
+        IsaKind::Avx2 => {
+            use std::arch::is_x86_feature_detected as has;
+            &[("avx2", has!("avx2")), ("fma", has!("fma")), ("f16c", has!("f16c"))]
+        }
+        #[cfg(target_arch = "aarch64")]
+        IsaKind::Neon => &[("neon", std::arch::is_aarch64_feature_detected!("neon"))],
+        #[cfg(not(target_arch = "x86_64"))]
+        IsaKind::Avx2 => &[("x86-64", false)],
+        #[cfg(not(target_arch = "aarch64"))]
+        IsaKind::Neon => &[("aarch64", false)],
+        _ => &[("an instruction set of this build", false)],
+    };
+    needs.iter().filter(|(_, there)| !there).map(|&(name, _)| name).collect()
+}
+
+fn of(isa: IsaKind) -> Option<Kernels> {
+    if !missing(isa).is_empty() {
+        return None;
+    }
+    match isa {
+        IsaKind::Scalar => Some(Kernels::scalar()),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: none of the features that the proof stands for is missing.
+        IsaKind::Avx2 => Some(Kernels::avx2(unsafe { barre_core::simd::avx2::Avx2::assume() })),
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: none of the features that the proof stands for is missing.
+        IsaKind::Neon => Some(Kernels::neon(unsafe { barre_core::simd::neon::Neon::assume() })),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_available_can_be_forced_and_nothing_else() {
+        for isa in IsaKind::ALL {
+            match kernels(Some(isa)) {
+                Ok(kernels) => assert_eq!(kernels.isa(), isa),
+                Err(e) => {
+                    assert_eq!(e, IsaError::Missing(isa));
+                    assert!(!available().contains(&isa));
+                }
+            }
+        }
+        assert_eq!(kernels(None).unwrap().isa(), *available().last().unwrap());
+        assert_eq!(kernels_named(Some("mmx")).unwrap_err(), IsaError::Unknown("mmx".into()));
+    }
+
+    #[test]
+    fn the_error_names_what_is_missing() {
+        let foreign = if cfg!(target_arch = "x86_64") { IsaKind::Neon } else { IsaKind::Avx2 };
+        let text = IsaError::Missing(foreign).to_string();
+        let lacks = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86-64" };
+        assert!(text.contains(lacks) && text.contains("scalar"), "{text}");
+    }
+}

@@ -1,0 +1,217 @@
+//! A model file: mapped, or read at positions.
+
+use barre_core::io::{AbsOffset, IoError, IoOp, ReadAt};
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+/// How a file's bytes are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Mapped into memory: nothing is copied, and the system's page cache is the only copy.
+    #[default]
+    Map,
+    /// Read at positions, as a board with less memory than the model has bytes must.
+    Read,
+}
+
+/// Why a file cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The path leads to something that is no regular file.
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+    },
+    /// The file has no bytes.
+    Empty(PathBuf),
+    /// The system refuses.
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Its reason.
+        error: std::io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAFile { path, what } => write!(f, "{} is {what}, not a file", path.display()),
+            Self::Empty(path) => write!(f, "{} is empty", path.display()),
+            Self::Io { path, error } if error.kind() == ErrorKind::NotFound => {
+                write!(f, "{} does not exist", path.display())
+            }
+            Self::Io { path, error } => write!(f, "cannot open {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// An open model file.
+///
+/// A mapped file that another process cuts short raises SIGBUS when the missing part is touched, and nothing can
+/// prevent that; [`Access::Read`] answers with an error instead.
+#[derive(Debug)]
+pub struct Source {
+    file: File,
+    len: u64,
+    map: Option<memmap2::Mmap>,
+}
+
+impl Source {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
+        let io = |error| OpenError::Io { path: path.to_owned(), error };
+        // Asked before it is opened: opening a pipe would wait for its writer.
+        regular(path, &std::fs::metadata(path).map_err(io)?)?;
+        let file = File::open(path).map_err(io)?;
+        let meta = file.metadata().map_err(io)?;
+        regular(path, &meta)?;
+        let len = meta.len();
+        if len == 0 {
+            return Err(OpenError::Empty(path.to_owned()));
+        }
+        let map = match access {
+            Access::Read => None,
+            Access::Map => {
+                let mut options = memmap2::MmapOptions::new();
+                // One call that maps every page costs some 20 ms for 600 MB; as many page faults cost ten times that.
+                // A file larger than the free memory would push its own beginning out again.
+                if available_memory().is_none_or(|free| len < free) {
+                    options.populate();
+                }
+                // SAFETY: the map is private to this value and read-only. That other processes may change the file
+                // underneath is documented at the type; the core takes any bytes.
+                Some(unsafe { options.map(&file) }.map_err(io)?)
+            }
+        };
+        Ok(Self { file, len, map })
+    }
+
+    /// Bytes of the file when it was opened.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Never: an empty file is not opened.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The `len` bytes at `at` in place; `None` if the file is not mapped or ends before.
+    #[must_use]
+    pub fn bytes(&self, at: AbsOffset, len: usize) -> Option<&[u8]> {
+        let map: &[u8] = self.map.as_deref()?;
+        let start = usize::try_from(at.get()).ok()?;
+        map.get(start..start.checked_add(len)?)
+    }
+
+    /// How the file's bytes are reached.
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        if self.map.is_some() { Access::Map } else { Access::Read }
+    }
+}
+
+impl ReadAt for &Source {
+    fn read_at(&mut self, at: AbsOffset, buf: &mut [u8]) -> Result<(), IoError> {
+        if let Some(map) = &self.map {
+            return (&map[..]).read_at(at, buf);
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            let (need, len) = (buf.len(), buf.len() - done);
+            let offset = at.get().saturating_add(done as u64);
+            match self.file.read_at(&mut buf[done..], offset) {
+                Ok(0) => return Err(IoError::Truncated { offset, need: need as u64, have: done as u64 }),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    return Err(IoError::Io { op: IoOp::Read, kind: e.kind().into(), offset, len });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn view(&self, at: AbsOffset, len: usize) -> Option<&[u8]> {
+        self.bytes(at, len)
+    }
+
+    fn len(&mut self) -> Result<u64, IoError> {
+        Ok(self.len)
+    }
+}
+
+fn regular(path: &Path, meta: &Metadata) -> Result<(), OpenError> {
+    if meta.is_file() {
+        return Ok(());
+    }
+    let what = if meta.is_dir() { "a directory" } else { "a device or pipe" };
+    Err(OpenError::NotAFile { path: path.to_owned(), what })
+}
+
+/// Bytes of memory that can be had without swapping, as Linux estimates them.
+fn available_memory() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, bytes: &[u8]) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("barre-source-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn both_ways_give_the_same_bytes_and_the_same_errors() {
+        let bytes: Vec<u8> = (0..10_000u32).map(|i| (i * 7) as u8).collect();
+        let path = file("bytes", &bytes);
+        for access in [Access::Map, Access::Read] {
+            let source = Source::open(&path, access).unwrap();
+            let mut reader = &source;
+            assert_eq!(ReadAt::len(&mut reader), Ok(10_000));
+            let mut buf = [0; 100];
+            reader.read_at(AbsOffset::new(9_900), &mut buf).unwrap();
+            assert_eq!(buf, bytes[9_900..]);
+            assert_eq!(
+                reader.read_at(AbsOffset::new(9_950), &mut buf),
+                Err(IoError::Truncated { offset: 10_000, need: 100, have: 50 })
+            );
+            assert!(reader.read_at(AbsOffset::new(u64::MAX), &mut buf).is_err());
+            let view = source.bytes(AbsOffset::new(5), 20);
+            assert_eq!(view, (access == Access::Map).then_some(&bytes[5..25]));
+            assert_eq!(source.bytes(AbsOffset::new(9_990), 11), None);
+            assert_eq!(source.bytes(AbsOffset::new(u64::MAX), 2), None);
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_named() {
+        let empty = file("empty", b"");
+        let text = |path: &Path| Source::open(path, Access::Map).unwrap_err().to_string();
+        assert!(text(&empty).ends_with("is empty"));
+        assert!(text(&std::env::temp_dir()).ends_with("is a directory, not a file"));
+        assert!(text(Path::new("/dev/null")).ends_with("is a device or pipe, not a file"));
+        assert!(text(&empty.join("below")).contains("cannot open"));
+        std::fs::remove_file(&empty).unwrap();
+        assert!(text(&empty).ends_with("does not exist"));
+    }
+}
