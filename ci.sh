@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Every check of the project, as named jobs: ./ci.sh [JOB ...]; without a name, all that need no special tool.
+#
+#   fmt     source is formatted
+#   clippy  no lint fires, on x86-64 and on aarch64
+#   test    the whole test suite on this machine (BARRE_SHARED names the shared test data)
+#   nostd   core builds for targets that have no standard library
+#   qemu    kernels and golden models as an aarch64 program under qemu-aarch64, on three CPUs
+#   miri    core's unsafe code that has no intrinsics, under Miri (nightly toolchain)
+#   deny    licences and advisories of the dependencies (cargo-deny)
+#
+# A job fails when a tool that it needs is missing; none skips.
+set -euo pipefail
+cd "$(dirname "$0")"
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+need() { command -v "$1" >/dev/null || { echo "ci.sh: this job needs $1${2:+ ($2)}" >&2; exit 1; }; }
+
+job_fmt() { cargo fmt --all -- --check; }
+
+job_clippy() {
+  cargo clippy --workspace --all-targets -- -D warnings
+  cargo clippy -p barre-core --target aarch64-unknown-linux-gnu -- -D warnings
+}
+
+job_test() { cargo test --workspace; }
+
+job_nostd() {
+  local t
+  for t in x86_64-unknown-none aarch64-unknown-none thumbv7em-none-eabihf thumbv8m.main-none-eabihf wasm32-unknown-unknown; do
+    cargo build -p barre-core --release --target "$t"
+  done
+}
+
+job_qemu() {
+  need qemu-aarch64 "qemu-user"
+  need aarch64-linux-gnu-gcc "gcc-aarch64-linux-gnu"
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+  local cpu
+  # Emulation is some thirty times slower than the machine: what depends on the CPU runs on each, the rest natively.
+  # `same_bits` compares with the fingerprints that x86-64 keeps.
+  for cpu in cortex-a53 cortex-a76 max; do
+    echo "== qemu-aarch64 -cpu $cpu"
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu $cpu"
+    cargo test --target aarch64-unknown-linux-gnu -p barre-core --lib -- kernels:: simd:: quant::
+    env -u BARRE_SHARED cargo test --target aarch64-unknown-linux-gnu -p barre-tests --test golden --test same_bits --test quant
+  done
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu cortex-a53"
+  cargo test --target aarch64-unknown-linux-gnu -p barre-tests --test golden --test origin_bugs
+}
+
+job_miri() {
+  cargo +nightly miri --version >/dev/null || { echo "ci.sh: this job needs the miri component of nightly" >&2; exit 1; }
+  # Kernels are instantiated for every instruction set elsewhere; here it is the pointers between threads.
+  MIRIFLAGS=-Zmiri-ignore-leaks cargo +nightly miri test -p barre-core --lib -- kernels::parallel kernels::out kernels::acts io::
+}
+
+job_deny() { need cargo-deny; cargo deny check; }
+
+jobs=("$@")
+[ ${#jobs[@]} -gt 0 ] || jobs=(fmt clippy test nostd)
+for j in "${jobs[@]}"; do
+  declare -F "job_$j" >/dev/null || { echo "ci.sh: no job named $j" >&2; exit 2; }
+done
+for j in "${jobs[@]}"; do
+  echo "=== $j"
+  start=$SECONDS
+  "job_$j" </dev/null
+  echo "=== $j: passed in $((SECONDS - start)) s"
+done

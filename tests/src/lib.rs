@@ -1,0 +1,8 @@
+//! Helpers shared by the integration tests.
+
+pub mod models;
+pub mod raw;
+pub mod readers;
+pub mod reference;
+pub mod shared;
+pub mod synthetic;
