@@ -9,10 +9,14 @@
 //! ```
 //!
 //! [`Session::prefill`] and [`Session::step`] are that loop. After [`Session::new`] nothing allocates.
+//!
+//! [`Session::save`] and [`Session::restore`] keep a session's past in any `embedded_io` writer and reader.
 
 mod error;
+mod saved;
 
 pub use error::SessionError;
+pub use saved::{SAVED_VERSION, SavedError, SavedPart};
 
 use crate::io::ReadAt;
 use crate::kernels::{Compute, Executor, Kernels, Trace};
