@@ -6,6 +6,7 @@ mod inspect;
 mod logits;
 mod output;
 mod progress;
+mod prompt_cache;
 mod run;
 mod tokenize;
 mod trace;

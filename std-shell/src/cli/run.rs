@@ -3,6 +3,7 @@
 use super::args::{MachineArgs, SessionArgs};
 use super::output::{Failure, note, of_file, write};
 use super::progress::Bar;
+use super::prompt_cache::CacheArgs;
 use super::trace::DispatchTrace;
 use barre::engine::Engine;
 use barre::memory;
@@ -24,7 +25,8 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     model: PathBuf,
     /// The text to continue
-    #[arg(short, long, value_name = "TEXT", required_unless_present = "file", conflicts_with = "file")]
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    #[arg(required_unless_present_any = ["file", "prompt_cache"])]
     prompt: Option<OsString>,
     /// A file with the text to continue, less one newline at its end
     #[arg(short, long, value_name = "FILE")]
@@ -49,6 +51,8 @@ pub(super) struct Args {
     sampling: SamplingArgs,
     #[command(flatten)]
     session: SessionArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -105,8 +109,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     session.set_trace(traced.then_some(&trace as &dyn Trace));
     let mut figures = Figures { load: start.elapsed(), ..Figures::default() };
 
-    let outcome = prefill(&mut session, &prompt, &interrupted, &mut figures)
-        .and_then(|()| decode(args, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures));
+    let has_prompt = args.prompt.is_some() || args.file.is_some();
+    let prompt = args.cache.restore(&mut session, prompt, has_prompt)?;
+    if prompt.is_empty() {
+        return Err(Failure::because("the prompt has no tokens"));
+    }
+    let outcome = prefill(&mut session, &prompt, &interrupted, &mut figures).and_then(|()| {
+        if !args.cache.keeps_all() {
+            args.cache.save(&mut session)?;
+        }
+        let outcome = decode(args, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures);
+        if args.cache.keeps_all() && !matches!(outcome, Err(Failure::Because(_))) {
+            args.cache.save(&mut session)?;
+        }
+        outcome
+    });
     if traced {
         trace.summary(engine.model());
     }
@@ -135,9 +152,6 @@ fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure
     if options.add_special && tokenizer.added_eos().is_some() {
         // What ends a text for training must not end one that is to go on.
         tokens.pop();
-    }
-    if tokens.is_empty() {
-        return Err(Failure::because("the prompt has no tokens"));
     }
     Ok(tokens)
 }
@@ -185,7 +199,8 @@ fn decode(
         text.clear();
         decoder.push(tokenizer, token, |part| text.push_str(part));
         write(&text)?;
-        if left == 0 || session.position() == context {
+        // A text that is kept has its last token too.
+        if (left == 0 && !args.cache.keeps_all()) || session.position() == context {
             break;
         }
         if interrupted.load(Ordering::Relaxed) {

@@ -4,6 +4,7 @@ mod bench;
 mod errors;
 mod inspect;
 mod logits;
+mod prompt_cache;
 mod run;
 mod signals;
 mod tokenize;
