@@ -6,6 +6,7 @@ use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// How a file's bytes are reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,11 +57,13 @@ impl std::error::Error for OpenError {}
 /// An open model file.
 ///
 /// A mapped file that another process cuts short raises SIGBUS when the missing part is touched, and nothing can
-/// prevent that; [`Access::Read`] answers with an error instead.
+/// prevent that; [`Access::Read`] answers with an error instead. What is written into the file meanwhile is read as it
+/// is then, either way; [`is_unchanged`](Self::is_unchanged) tells.
 #[derive(Debug)]
 pub struct Source {
     file: File,
     len: u64,
+    modified: Option<SystemTime>,
     map: Option<memmap2::Mmap>,
 }
 
@@ -94,13 +97,20 @@ impl Source {
                 Some(unsafe { options.map(&file) }.map_err(io)?)
             }
         };
-        Ok(Self { file, len, map })
+        Ok(Self { file, len, modified: meta.modified().ok(), map })
     }
 
     /// Bytes of the file when it was opened.
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether the file still has the length and the time of last writing that it had when it was opened. One call of
+    /// the system's, cheap beside a token.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.file.metadata().is_ok_and(|now| now.len() == self.len && now.modified().ok() == self.modified)
     }
 
     /// Never: an empty file is not opened.

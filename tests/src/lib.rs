@@ -1,6 +1,7 @@
 //! Helpers shared by the integration tests.
 
 pub mod faults;
+pub mod fuzz;
 pub mod models;
 pub mod raw;
 pub mod readers;

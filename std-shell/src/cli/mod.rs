@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod bus;
 mod inspect;
 mod logits;
 mod output;
@@ -50,6 +51,7 @@ enum Command {
 
 /// Parses the command line and runs it.
 pub(crate) fn main() -> ExitCode {
+    bus::install();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),

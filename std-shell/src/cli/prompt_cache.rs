@@ -5,7 +5,7 @@ use barre::source::Source;
 use barre_core::session::Session;
 use embedded_io::{ErrorType, Read, Write};
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, ErrorKind, Write as _};
+use std::io::{self, BufReader, BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]

@@ -115,10 +115,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::because("the prompt has no tokens"));
     }
     let outcome = prefill(&mut session, &prompt, &interrupted, &mut figures).and_then(|()| {
+        unchanged(args, engine.source())?;
         if !args.cache.keeps_all() {
             args.cache.save(&mut session)?;
         }
-        let outcome = decode(args, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures);
+        let outcome =
+            decode(args, &engine, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures);
         if args.cache.keeps_all() && !matches!(outcome, Err(Failure::Because(_))) {
             args.cache.save(&mut session)?;
         }
@@ -175,8 +177,17 @@ fn prefill(
     Ok(())
 }
 
+/// Fails if another process has written to the model file: what was computed since then is of no model.
+fn unchanged(args: &Args, source: &Source) -> Result<(), Failure> {
+    if source.is_unchanged() {
+        return Ok(());
+    }
+    Err(Failure::because(format!("{}: the file has changed while it was in use", args.model.display())))
+}
+
 fn decode(
     args: &Args,
+    engine: &Engine,
     tokenizer: &Tokenizer,
     sampler: &mut Sampler,
     session: &mut Session<'_, &Source>,
@@ -208,6 +219,7 @@ fn decode(
             break;
         }
         session.step(token)?;
+        unchanged(args, engine.source())?;
         figures.decode.0 += 1;
         figures.decode.1 = start.elapsed();
     }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod errors;
+mod files_that_change;
 mod inspect;
 mod logits;
 mod prompt_cache;
