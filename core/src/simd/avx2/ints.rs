@@ -20,7 +20,8 @@ pub(crate) struct Picks {
 }
 
 static PICKS: Picks = {
-    let mut picks = Picks { eight: [const { Shuffle([0x80; 32]) }; 8], sixteen: [const { Shuffle([0; 32]) }; 8] };
+    let mut picks =
+        Picks { eight: [const { Shuffle([0x80; 32]) }; 8], sixteen: [const { Shuffle([0; 32]) }; 8] };
     let mut j = 0;
     while j < 8 {
         let mut i = 0;
