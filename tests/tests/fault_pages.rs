@@ -1,5 +1,6 @@
 //! F19 and F23: a page without access behind every buffer, and a stack of few pages.
 
+use barre::engine::{Engine, OpenOptions};
 use barre_core::gguf::Gguf;
 use barre_core::kernels::{Kernels, Mode, Serial};
 use barre_core::model::{Model, Plan, WeightPlacement};
@@ -149,9 +150,22 @@ fn on_a_small_stack() {
             work.run(&mut reader, &mut outcome, &mut |_| false).expect("an outcome");
         }
     };
+    if bytes >= SHELL {
+        let path = std::env::temp_dir().join(format!("barre-stack-{}", std::process::id()));
+        std::fs::write(&path, small_file()).expect("a temporary file");
+        let open = move || {
+            let options = OpenOptions { threads: Some(1), ..OpenOptions::default() };
+            let engine = Engine::open(&path, &options).expect("a model");
+            engine.tokenizer().expect("a vocabulary");
+            std::fs::remove_file(path).expect("it was there");
+        };
+        std::thread::Builder::new().stack_size(SHELL).spawn(open).expect("a thread").join().expect("its end");
+    }
     std::thread::Builder::new().stack_size(bytes).spawn(work).expect("a thread").join().expect("its end");
 }
 
+/// The stack on which the shell opens a file.
+const SHELL: usize = 64 << 10;
 const STREAMED: WeightPlacement = WeightPlacement::Streamed { window: 512 };
 
 #[test]

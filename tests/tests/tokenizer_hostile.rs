@@ -1,11 +1,13 @@
 //! Hostile vocabularies and texts: the rows V, X, M09 and M12 of the list of bad inputs.
 
 use barre_core::gguf::{Gguf, GgufError, ValueType};
+use barre_core::io::{AbsOffset, Stream};
 use barre_core::tokenizer::{
     DecodeOptions, Decoder, EncodeError, EncodeOptions, EncodeScratch, MAX_TEXT_LEN, MAX_TOKEN_LEN,
     MAX_VOCAB_TEXT, Role, Tokenizer, VocabBuilder, VocabError, VocabProblem,
 };
 use barre_tests::raw::{Raw, ty};
+use barre_tests::readers::Std;
 use std::time::Instant;
 
 const F32: u32 = 6;
@@ -57,11 +59,27 @@ impl Keys {
         Raw::new(0, self.n).raw(&self.body.0).0
     }
 
+    /// The tokenizer or the error: the same from memory, through a stream and byte by byte.
     fn open(&self) -> Result<Tokenizer, VocabError> {
         let file = self.file();
         let mut reader = file.as_slice();
         let gguf = Gguf::open(&mut reader).unwrap();
-        Tokenizer::from_gguf(&gguf, &mut reader)
+        let tokenizer = Tokenizer::from_gguf(&gguf, &mut reader);
+        for most in [usize::MAX, 1] {
+            let mut reader = Stream::new(Std::short(&file, most));
+            let streamed = Tokenizer::from_gguf(&gguf, &mut reader);
+            assert_eq!(streamed.err(), tokenizer.as_ref().err().copied(), "at most {most} bytes a read");
+        }
+        let larger = [&[0xee; 7][..], &file].concat();
+        let mut reader = larger.as_slice();
+        let gguf = Gguf::open_at(&mut reader, AbsOffset::new(7)).unwrap();
+        match (&tokenizer, Tokenizer::from_gguf(&gguf, &mut reader)) {
+            (Err(VocabError::Gguf(a)), Err(VocabError::Gguf(b))) => {
+                assert_eq!(a.offset().map(|o| o + 7), b.offset(), "{a} | {b}");
+            }
+            (a, b) => assert_eq!(a.as_ref().err().copied(), b.err(), "inside a larger file"),
+        }
+        tokenizer
     }
 
     fn error(&self) -> VocabError {

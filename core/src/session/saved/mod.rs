@@ -31,6 +31,14 @@
 
 mod error;
 mod fingerprint;
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    reason = "a panic is a test's failure"
+)]
+mod tests;
 mod wire;
 
 pub use error::{SavedError, SavedPart};
