@@ -6,8 +6,9 @@ use barre_core::kernels::{Kernels, Serial};
 use barre_core::model::{Model, Plan, WeightPlacement};
 use barre_core::session::{Session, SessionError};
 use barre_core::tokenizer::{EncodeOptions, EncodeScratch, Tokenizer};
-use barre_tests::faults::{Fault, KINDS};
-use barre_tests::faults::{FaultyIo, Outcome, Schedule, Site, Work, limits, small_file};
+use barre_tests::faults::{
+    Failure, Fault, FaultyIo, KINDS, Outcome, Schedule, Site, Work, limits, small_file,
+};
 use barre_tests::models::arena;
 use barre_tests::synthetic::{Kv, Rng, Synthetic};
 use std::alloc::{GlobalAlloc, Layout, System};

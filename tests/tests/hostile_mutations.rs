@@ -122,8 +122,7 @@ fn mutations(file: &[u8], header: usize, each: &mut dyn FnMut(&[u8])) {
             bytes[at..at + with.len()].copy_from_slice(&file[at..at + with.len()]);
         }
     };
-    for at in 0..header {
-        let old = file[at];
+    for (at, &old) in file.iter().enumerate().take(header) {
         for new in
             [0, 1, 0x20, 0x7f, 0x80, 0xff, old ^ 1, old ^ 0x80, old.wrapping_add(1), old.wrapping_sub(1)]
         {
@@ -221,7 +220,8 @@ fn seed_folder(target: &str) -> PathBuf {
 /// of each.
 #[test]
 fn the_corpora_of_the_fuzzers_pass() {
-    let targets: [(&str, fn(&[u8])); 3] =
+    type Target = (&'static str, fn(&[u8]));
+    let targets: [Target; 3] =
         [("gguf", fuzz::gguf), ("tokenizer", fuzz::tokenizer), ("session", fuzz::session)];
     for (target, run) in targets {
         let mut n = 0;

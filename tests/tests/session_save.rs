@@ -159,7 +159,7 @@ fn a_restored_session_goes_on_with_the_same_bits() {
         let last = &bench.logits(&SAVED)[SAVED.len() - 1];
         let saved = bench.saved(&SAVED);
         for kernels in all_kernels() {
-            assert!(Bench::on(&model, limits, kernels.clone()).saved(&SAVED) == saved, "{}", kernels.isa());
+            assert!(Bench::on(&model, limits, kernels).saved(&SAVED) == saved, "{}", kernels.isa());
             // Other contexts, batches and placements; sessions with nothing, something and much of their own.
             for (context, batch, weights) in [
                 (16, 1, WeightPlacement::Resident),
@@ -168,7 +168,7 @@ fn a_restored_session_goes_on_with_the_same_bits() {
             ] {
                 for live in [0, 3, 8] {
                     let limits = Limits { context, batch, weights, ..limits };
-                    let bench = Bench::on(&model, limits, kernels.clone());
+                    let bench = Bench::on(&model, limits, kernels);
                     let mut arena = bench.arena();
                     let mut session = bench.session(&mut arena);
                     steps(&mut session, &vec![17; live]);
