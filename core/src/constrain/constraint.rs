@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 ///
 /// Besides the place in the automaton it knows from each state the fewest tokens to the end, so an output with room
 /// for only so many tokens is led to its end in time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Constraint<'a> {
     schema: &'a Schema,
     index: &'a TokenIndex<'a>,
