@@ -80,7 +80,10 @@ fn measure(kernels: &Kernels, format: WeightFormat, mode: Mode, weights: &[u8], 
             black_box(plain_read(weights));
         }));
         fused.push(time(|| {
-            kernels.matvec(format, weights, &acts.token(0), &mut out, scratch);
+            // As many rows as a thread claims at a time.
+            for (weights, out) in weights.chunks(64 * weights.len() / rows).zip(out.chunks_mut(64)) {
+                kernels.matvec(format, weights, &acts.token(0), out, scratch);
+            }
             black_box(&out);
         }));
     }

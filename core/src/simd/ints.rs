@@ -19,6 +19,8 @@ pub(crate) trait Ints: Copy {
     type Eight: Copy;
     /// Eight f32, one a block.
     type Floats: Copy;
+    /// What it takes to pick scales out of a block's; made once for a matrix.
+    type Picks: Copy;
 
     /// Whether a step's eight blocks are written out rather than looped over: faster, and eight times the code.
     const UNROLL: bool;
@@ -51,6 +53,8 @@ pub(crate) trait Ints: Copy {
 
     /// Scales and minimums of Q4_K and Q5_K, packed in the last 12 of a block's first 16 bytes.
     fn scales8(self, header: &[u8; 16]) -> Self::Scales8;
+    /// See [`Picks`](Self::Picks).
+    fn picks(self) -> Self::Picks;
     /// `acc + s[J]·Σ u·y`, `u` in 0..=63.
     fn dot_scaled<const J: usize>(
         self,
@@ -58,6 +62,7 @@ pub(crate) trait Ints: Copy {
         u: Self::Bytes,
         y: Self::Bytes,
         s: &Self::Scales8,
+        picks: Self::Picks,
     ) -> Self::Sums;
     /// Partial sums of `Σ m[j]·(sums[2j] + sums[2j + 1])`: minimums with sums of 16 digits.
     fn dot_mins(self, s: &Self::Scales8, sums: &[i16; 16]) -> Self::Sums;
@@ -71,6 +76,7 @@ pub(crate) trait Ints: Copy {
         u: Self::Bytes,
         y: Self::Bytes,
         s: Self::Scales16,
+        picks: Self::Picks,
     ) -> Self::Sums;
     /// Partial sums of `Σ s[g]·sums[g]`.
     fn dot_sums(self, s: Self::Scales16, sums: &[i16; 16]) -> Self::Sums;

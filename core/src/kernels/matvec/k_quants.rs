@@ -68,11 +68,11 @@ fn plain<I: Ints, const P: usize>(isa: I, t: &[BlockInts<I, P>; STEP], dy: I::Fl
 
 /// One weight vector with the digits of piece `J` of every plane, by the scale of sub-block `J`.
 macro_rules! scaled {
-    ($isa:ident, $t:ident, $y:ident, $s:ident, $($j:literal: $u:expr),*) => {
+    ($isa:ident, $t:ident, $y:ident, $s:ident, $p:ident, $($j:literal: $u:expr),*) => {
         $({
             let u = $u;
             for p in 0..P {
-                $t.isum[p] = $isa.dot_scaled::<$j>($t.isum[p], u, $isa.digits(&$y[p][$j]), &$s);
+                $t.isum[p] = $isa.dot_scaled::<$j>($t.isum[p], u, $isa.digits(&$y[p][$j]), &$s, $p);
             }
         })*
     };
@@ -80,11 +80,11 @@ macro_rules! scaled {
 
 /// The same with the scales of groups `2J` and `2J + 1`.
 macro_rules! grouped {
-    ($isa:ident, $t:ident, $y:ident, $s:ident, $($j:literal: $u:expr),*) => {
+    ($isa:ident, $t:ident, $y:ident, $s:ident, $p:ident, $($j:literal: $u:expr),*) => {
         $({
             let u = $u;
             for p in 0..P {
-                $t.isum[p] = $isa.dot_grouped::<$j>($t.isum[p], u, $isa.digits(&$y[p][$j]), $s);
+                $t.isum[p] = $isa.dot_grouped::<$j>($t.isum[p], u, $isa.digits(&$y[p][$j]), $s, $p);
             }
         })*
     };
@@ -99,6 +99,7 @@ impl Format for Q2K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 84],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -109,10 +110,10 @@ impl Format for Q2K {
         let m = isa.scales16(&packed.map(|b| (b >> 4).cast_signed()));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let b = isa.bytes(part(block, 16));
-        grouped!(isa, t, y, s, 0: isa.and(b, 3), 1: isa.shr_and::<2>(b, 3), 2: isa.shr_and::<4>(b, 3),
+        grouped!(isa, t, y, s, picks, 0: isa.and(b, 3), 1: isa.shr_and::<2>(b, 3), 2: isa.shr_and::<4>(b, 3),
             3: isa.shr_and::<6>(b, 3));
         let b = isa.bytes(part(block, 48));
-        grouped!(isa, t, y, s, 4: isa.and(b, 3), 5: isa.shr_and::<2>(b, 3), 6: isa.shr_and::<4>(b, 3),
+        grouped!(isa, t, y, s, picks, 4: isa.and(b, 3), 5: isa.shr_and::<2>(b, 3), 6: isa.shr_and::<4>(b, 3),
             7: isa.shr_and::<6>(b, 3));
         for p in 0..P {
             t.msum[p] = isa.dot_sums(m, acts.sums(p, column));
@@ -141,6 +142,7 @@ impl Format for Q3K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 110],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -150,13 +152,13 @@ impl Format for Q3K {
         let h = isa.bytes(part(block, 0));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let b = isa.bytes(part(block, 32));
-        grouped!(isa, t, y, s,
+        grouped!(isa, t, y, s, picks,
             0: isa.or(isa.and(b, 3), isa.shl_and::<2>(h, 4)),
             1: isa.or(isa.shr_and::<2>(b, 3), isa.shl_and::<1>(h, 4)),
             2: isa.or(isa.shr_and::<4>(b, 3), isa.and(h, 4)),
             3: isa.or(isa.shr_and::<6>(b, 3), isa.shr_and::<1>(h, 4)));
         let b = isa.bytes(part(block, 64));
-        grouped!(isa, t, y, s,
+        grouped!(isa, t, y, s, picks,
             4: isa.or(isa.and(b, 3), isa.shr_and::<2>(h, 4)),
             5: isa.or(isa.shr_and::<2>(b, 3), isa.shr_and::<3>(h, 4)),
             6: isa.or(isa.shr_and::<4>(b, 3), isa.shr_and::<4>(h, 4)),
@@ -189,6 +191,7 @@ impl Format for Q4K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 144],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -200,7 +203,7 @@ impl Format for Q4K {
         for p in 0..P {
             t.msum[p] = isa.dot_mins(&s, acts.sums(p, column));
         }
-        scaled!(isa, t, y, s,
+        scaled!(isa, t, y, s, picks,
             0: isa.and(a, 15), 1: isa.shr_and::<4>(a, 15), 2: isa.and(b, 15), 3: isa.shr_and::<4>(b, 15),
             4: isa.and(c, 15), 5: isa.shr_and::<4>(c, 15), 6: isa.and(d, 15), 7: isa.shr_and::<4>(d, 15));
         t
@@ -227,6 +230,7 @@ impl Format for Q5K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 176],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -239,7 +243,7 @@ impl Format for Q5K {
         for p in 0..P {
             t.msum[p] = isa.dot_mins(&s, acts.sums(p, column));
         }
-        scaled!(isa, t, y, s,
+        scaled!(isa, t, y, s, picks,
             0: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 16)),
             1: isa.or(isa.shr_and::<4>(a, 15), isa.shl_and::<3>(h, 16)),
             2: isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 16)),
@@ -272,6 +276,7 @@ impl Format for Q6K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 210],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -280,13 +285,13 @@ impl Format for Q6K {
         let s = isa.scales16(bytemuck::cast_ref(part::<16>(block, 192)));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let (a, b, h) = (isa.bytes(part(block, 0)), isa.bytes(part(block, 32)), isa.bytes(part(block, 128)));
-        grouped!(isa, t, y, s,
+        grouped!(isa, t, y, s, picks,
             0: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 48)),
             1: isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 48)),
             2: isa.or(isa.shr_and::<4>(a, 15), isa.and(h, 48)),
             3: isa.or(isa.shr_and::<4>(b, 15), isa.shr_and::<2>(h, 48)));
         let (a, b, h) = (isa.bytes(part(block, 64)), isa.bytes(part(block, 96)), isa.bytes(part(block, 160)));
-        grouped!(isa, t, y, s,
+        grouped!(isa, t, y, s, picks,
             4: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 48)),
             5: isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 48)),
             6: isa.or(isa.shr_and::<4>(a, 15), isa.and(h, 48)),
@@ -319,6 +324,7 @@ impl Format for Q8K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        _: I::Picks,
         block: &[u8; 292],
         acts: &BlockActs<'_, Self>,
         column: usize,

@@ -48,6 +48,7 @@ impl Ints for Neon {
     type Scales16 = [i8; 16];
     type Eight = int32x4x2_t;
     type Floats = float32x4x2_t;
+    type Picks = ();
 
     const UNROLL: bool = false;
 
@@ -194,12 +195,16 @@ impl Ints for Neon {
     }
 
     #[inline(always)]
+    fn picks(self) {}
+
+    #[inline(always)]
     fn dot_scaled<const J: usize>(
         self,
         acc: int32x4_t,
         u: uint8x16x2_t,
         y: uint8x16x2_t,
         s: &([u8; 8], [u8; 8]),
+        (): (),
     ) -> int32x4_t {
         #[target_feature(enable = "neon")]
         #[inline]
@@ -222,6 +227,7 @@ impl Ints for Neon {
         u: uint8x16x2_t,
         y: uint8x16x2_t,
         s: [i8; 16],
+        (): (),
     ) -> int32x4_t {
         #[target_feature(enable = "neon")]
         #[inline]

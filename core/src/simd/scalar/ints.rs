@@ -28,6 +28,7 @@ impl Ints for Scalar {
     type Scales16 = [i8; 16];
     type Eight = [i32; STEP];
     type Floats = [f32; STEP];
+    type Picks = ();
 
     const UNROLL: bool = false;
 
@@ -86,12 +87,15 @@ impl Ints for Scalar {
         unpack_scales8(header)
     }
     #[inline(always)]
+    fn picks(self) {}
+    #[inline(always)]
     fn dot_scaled<const J: usize>(
         self,
         acc: i32,
         u: [u8; 32],
         y: [u8; 32],
         (s, _): &([u8; 8], [u8; 8]),
+        (): (),
     ) -> i32 {
         acc + dot32(&u, &y) * i32::from(s[J])
     }
@@ -105,7 +109,7 @@ impl Ints for Scalar {
         *s
     }
     #[inline(always)]
-    fn dot_grouped<const J: usize>(self, acc: i32, u: [u8; 32], y: [u8; 32], s: [i8; 16]) -> i32 {
+    fn dot_grouped<const J: usize>(self, acc: i32, u: [u8; 32], y: [u8; 32], s: [i8; 16], (): ()) -> i32 {
         acc + dot16(&u, &y, 0) * i32::from(s[2 * J]) + dot16(&u, &y, 16) * i32::from(s[2 * J + 1])
     }
     #[inline(always)]
