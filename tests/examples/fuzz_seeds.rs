@@ -65,6 +65,19 @@ fn main() -> std::io::Result<()> {
         write("session", &format!("one-{kind}"), &prefixed(kind, &one))?;
         write("session", &format!("full-{kind}"), &prefixed(kind, &full))?;
     }
+    for (name, text) in [
+        ("enum", r#"{"enum": ["on", "off", 3, null, {"a": [true]}]}"#),
+        ("strings", r#"{"type":"string","minLength":1,"maxLength":5}"#),
+        ("pattern", r#"{"type":"string","pattern":"^[a-c]{2,3}(x|\\u00e9+)?[^0-9]\\d$","maxLength":12}"#),
+        ("integers", r#"{"type":["integer","null"],"minimum":-17,"maximum":4096}"#),
+        ("array", r#"{"type":"array","items":{"type":"boolean"},"minItems":1,"maxItems":3}"#),
+        (
+            "object",
+            r##"{"$defs":{"p":{"type":"integer","minimum":0,"maximum":9}},"type":"object","properties":{"a":{"$ref":"#/$defs/p"},"b":{"const":"x"},"c":{"anyOf":[{"type":"null"},{"type":"boolean"}]}},"required":["b"],"additionalProperties":false}"##,
+        ),
+    ] {
+        write("schema", name, text.as_bytes())?;
+    }
     write("session", "empty", &prefixed(2, &saved_session(&[])))
 }
 

@@ -3,7 +3,8 @@
 use crate::faults::small_file;
 use crate::models::arena;
 use crate::readers::Std;
-use crate::synthetic::{Kv, Spec, Synthetic};
+use crate::synthetic::{Kv, Rng, Spec, Synthetic};
+use barre_core::constrain::{Constraint, Schema, SchemaLimits, TokenIndex};
 use barre_core::gguf::{Gguf, ValueType};
 use barre_core::io::Stream;
 use barre_core::kernels::{Kernels, KvType, Mode, Serial};
@@ -295,6 +296,49 @@ fn reseal(tiny: &Tiny, file: &mut [u8]) {
         sum.copy_from_slice(&crc64(&content).to_le_bytes());
         at += 8;
     }
+}
+
+/// `data` as a JSON Schema: whatever text comes out under it is one of its texts, and ends in time.
+///
+/// # Panics
+/// If the core breaks a promise.
+pub fn schema(data: &[u8]) {
+    // Few states, so that a schema costs no more than milliseconds.
+    let limits = SchemaLimits { text_bytes: 4096, states: 1 << 12, ..SchemaLimits::default() };
+    let schema = match Schema::parse_within(data, &limits) {
+        Ok(schema) => schema,
+        Err(e) => return one_line(&e),
+    };
+    static INDEX: OnceLock<TokenIndex<'static>> = OnceLock::new();
+    let tokenizer = &tokenizers()[1];
+    let index = INDEX.get_or_init(|| TokenIndex::new(tokenizer).expect("a vocabulary of all bytes"));
+    let mut constraint = match Constraint::new(&schema, index) {
+        Ok(constraint) => constraint,
+        Err(e) => return one_line(&e),
+    };
+    let mut rng = Rng(crc64(data));
+    let Some(least) = constraint.min_tokens().filter(|&n| n <= 512) else { return };
+    let mut left = least + rng.below(64);
+    let (mut text, mut logits) = (Vec::new(), vec![0.0; tokenizer.len() as usize]);
+    while !constraint.is_final() {
+        logits.iter_mut().for_each(|x| *x = rng.unit());
+        if left == 0 {
+            assert!(constraint.is_complete(), "it ends in time");
+            break;
+        }
+        constraint.mask(&mut logits, left).expect("a token that may come");
+        let best = (0..).zip(&logits).max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(token, _)| token);
+        constraint.accept(best).expect("a token that may come");
+        if tokenizer.is_end_of_generation(best) {
+            break;
+        }
+        text.extend(tokenizer.piece(best));
+        left -= 1;
+    }
+    assert!(schema.admits(&text), "a text of the schema");
+    assert!((schema.min_bytes()..=schema.max_bytes()).contains(&text.len()));
+    let parsed = serde_json::from_slice::<serde_json::Value>(&text);
+    assert!(parsed.is_ok(), "{parsed:?}: {:?}", String::from_utf8_lossy(&text));
 }
 
 /// CRC-64/XZ, bit by bit from its definition: not the engine's.

@@ -221,8 +221,12 @@ fn seed_folder(target: &str) -> PathBuf {
 #[test]
 fn the_corpora_of_the_fuzzers_pass() {
     type Target = (&'static str, fn(&[u8]));
-    let targets: [Target; 3] =
-        [("gguf", fuzz::gguf), ("tokenizer", fuzz::tokenizer), ("session", fuzz::session)];
+    let targets: [Target; 4] = [
+        ("gguf", fuzz::gguf),
+        ("tokenizer", fuzz::tokenizer),
+        ("session", fuzz::session),
+        ("schema", fuzz::schema),
+    ];
     for (target, run) in targets {
         let mut n = 0;
         let mut rng = Rng(17);
