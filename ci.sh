@@ -55,7 +55,7 @@ job_qemu() {
 job_miri() {
   cargo +nightly miri --version >/dev/null || { echo "ci.sh: this job needs the miri component of nightly" >&2; exit 1; }
   # Kernels are instantiated for every instruction set elsewhere; here it is the pointers between threads.
-  MIRIFLAGS=-Zmiri-ignore-leaks cargo +nightly miri test -p barre-core --lib -- kernels::parallel kernels::out kernels::acts io:: session::
+  MIRIFLAGS=-Zmiri-ignore-leaks cargo +nightly miri test -p barre-core --lib -- kernels::parallel kernels::out kernels::acts io::
   cargo +nightly miri test -p barre-core --lib --target i686-unknown-linux-gnu -- gguf:: io::
   cargo +nightly miri test -p barre-core --lib --target s390x-unknown-linux-gnu -- session::
 }
