@@ -1,5 +1,6 @@
 //! Helpers shared by the integration tests.
 
+pub mod clock;
 pub mod models;
 pub mod raw;
 pub mod readers;
