@@ -1,5 +1,6 @@
 //! Helpers shared by the integration tests.
 
+pub mod clock;
 pub mod faults;
 pub mod fuzz;
 pub mod models;
