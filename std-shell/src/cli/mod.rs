@@ -2,9 +2,11 @@
 
 mod args;
 mod bench;
+mod figures;
 mod inspect;
 mod logits;
 mod output;
+mod plan;
 mod progress;
 mod run;
 mod tokenize;
@@ -39,6 +41,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure the fused kernels against dequantize-then-multiply, and scan the weights for NaN and infinity
     Verify(verify::Args),
+    /// Show the memory that a model takes, and what more or less of it would mean
+    Plan(plan::Args),
     /// Write the logits of every position, row-major little-endian f32
     Logits(logits::Args),
     /// Show the tokens of a text
@@ -53,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Logits(args) => logits::run(&args),
         Command::Tokenize(args) => tokenize::run(&args),
         Command::Bench(args) => bench::run(&args),
