@@ -3,7 +3,7 @@
 //! The core announces the chunks to come in the order in which it will ask for them. Each is a request; the threads
 //! take requests in turn, each with a free buffer, and the buffer waits, filled, until it is lent. So no byte is
 //! copied, the storage reads on while anything is computed, and the memory is that of the buffers, which the plan
-//! counts.
+//! counts. Whoever asks for bytes that are not there yet takes requests too, until they are.
 
 use crate::storage::{PAGE, Storage, lock};
 use barre_core::io::IoError;
@@ -115,18 +115,15 @@ impl ReadAhead {
             queue.push(at, len);
             self.shared.work.notify_one();
         }
-        if !matches!(queue.requests.front(), Some(Request { state: State::Done(..), .. })) {
+        if !queue.is_front_done() {
             let start = Instant::now();
-            if self.threads.is_empty() {
-                queue = self.shared.serve_one(queue);
+            while !queue.is_front_done() {
+                // Reading itself is better than waiting for a thread that may have to wait for this core.
+                queue = match queue.claim() {
+                    Some(claimed) => self.shared.read(queue, claimed),
+                    None => self.shared.done.wait(queue).unwrap_or_else(|e| e.into_inner()),
+                };
             }
-            queue = self
-                .shared
-                .done
-                .wait_while(queue, |queue| {
-                    !matches!(queue.requests.front(), Some(Request { state: State::Done(..), .. }))
-                })
-                .unwrap_or_else(|e| e.into_inner());
             self.shared.storage.count_stall(start.elapsed());
         }
         let Some(Request { state: State::Done(buffer, result), .. }) = queue.requests.pop_front() else {
@@ -179,6 +176,10 @@ impl Queue {
         }
     }
 
+    fn is_front_done(&self) -> bool {
+        matches!(self.requests.front(), Some(Request { state: State::Done(..), .. }))
+    }
+
     /// The next request that can be served, and a buffer for it.
     fn claim(&mut self) -> Option<(u64, u64, usize, MmapMut)> {
         let request = self.requests.iter_mut().find(|r| matches!(r.state, State::Waiting))?;
@@ -207,14 +208,6 @@ impl Shared {
                 Some(claimed) => self.read(queue, claimed),
                 None => self.work.wait(queue).unwrap_or_else(|e| e.into_inner()),
             };
-        }
-    }
-
-    /// Serves one request, if there is any.
-    fn serve_one<'q>(&'q self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
-        match queue.claim() {
-            Some(claimed) => self.read(queue, claimed),
-            None => queue,
         }
     }
 
