@@ -26,7 +26,7 @@ impl Figures {
         let speed = |(tokens, time)| format!("{tokens} tokens, {:.1} tokens/s", rate(tokens, time));
         let peak = memory::peak().map_or("unknown".to_owned(), |bytes| format!("{:.1} MiB", mib(bytes)));
         note(format_args!(
-            "{}, {} threads | load {:.0} ms | prefill {} | decode {}{} | memory planned {:.1} MiB, peak {peak}{}\n",
+            "{}, {} threads | load {:.0} ms | prefill {} | decode {}{} | planned {:.1} MiB, peak memory {peak}{}\n",
             engine.kernels().isa(),
             engine.pool().threads(),
             self.load.as_secs_f64() * 1e3,
