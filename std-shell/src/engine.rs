@@ -117,8 +117,9 @@ const CHUNK: usize = 1 << 20;
 const SLOTS: usize = 8;
 
 /// What a process comes to hold after its session is planned, beside the plan's own memory: pages of the program that
-/// it has not run yet, the stacks of threads, the sampler's tables, the text.
-const RESERVE: u64 = 3 << 19;
+/// it has not run yet, the stacks of threads, the text; and for each token of the vocabulary what a sampler sorts.
+const RESERVE: u64 = 5 << 18;
+const RESERVE_PER_TOKEN: u64 = 8;
 
 /// A model file, opened and checked, with kernels and threads to run it.
 #[derive(Debug)]
@@ -221,8 +222,16 @@ impl Engine {
         };
         match options.ram {
             None => Plan::new(&self.model, &self.kernels, &limits),
-            Some(ram) => self.plan_within(&limits, ram, process_bytes()),
+            Some(ram) => self.plan_within(&limits, ram, self.process_bytes()),
         }
+    }
+
+    /// What the process will hold beside a session's memory: what it holds now, and a reserve. 0 where the system does
+    /// not tell.
+    #[must_use]
+    pub fn process_bytes(&self) -> u64 {
+        let sampler = RESERVE_PER_TOKEN.saturating_mul(self.model.hparams().vocab_size as u64);
+        memory::resident().map_or(0, |now| now.saturating_add(RESERVE).saturating_add(sampler))
     }
 
     /// The plan that makes the most of `ram` bytes, of which the process itself holds `process`.
@@ -273,11 +282,4 @@ impl Engine {
         };
         Ok(Session::new(&self.model, reader, plan, arena.bytes_mut(), &self.kernels, &self.pool)?)
     }
-}
-
-/// What the process will hold beside a session's memory: what it holds now, and a reserve. 0 where the system does not
-/// tell.
-#[must_use]
-pub fn process_bytes() -> u64 {
-    memory::resident().map_or(0, |now| now.saturating_add(RESERVE))
 }

@@ -2,7 +2,7 @@
 
 use super::args::{SessionArgs, StorageArgs, size, speed};
 use super::output::{Failure, of_file, write};
-use barre::engine::{self, Engine, Error, OpenOptions};
+use barre::engine::{Engine, Error, OpenOptions};
 use barre::source::{Access, SourceOptions};
 use barre_core::kernels::KvType;
 use barre_core::model::{Chunks, Limits, Plan, PlanError, WeightPlacement};
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     })?;
     // What the process holds while it runs a session includes the tokenizer.
     let tokenizer = engine.tokenizer().map_err(of_file(&args.file));
-    let process = engine::process_bytes();
+    let process = engine.process_bytes();
     drop(tokenizer);
     let options = args.session.options(&engine, &StorageArgs::unlimited());
     let unlimited = Limits { weights: WeightPlacement::Resident, ..*engine.plan(&options)?.limits() };
