@@ -1,7 +1,7 @@
 //! `--prompt-cache`: what a session has taken in, kept in a file from one run to the next.
 
 use super::output::{Failure, note, of_file};
-use barre::source::Source;
+use barre::source::Reader;
 use barre_core::session::Session;
 use embedded_io::{ErrorType, Read, Write};
 use std::fs::{self, File};
@@ -33,7 +33,7 @@ impl CacheArgs {
     /// still to be taken in, at least one. Without a prompt of the user's the file's own tokens are the prompt.
     pub(super) fn restore(
         &self,
-        session: &mut Session<'_, &Source>,
+        session: &mut Session<'_, Reader<'_>>,
         prompt: Vec<u32>,
         has_prompt: bool,
     ) -> Result<Vec<u32>, Failure> {
@@ -59,7 +59,7 @@ impl CacheArgs {
     }
 
     /// Writes the session to the file, as a whole or not at all.
-    pub(super) fn save(&self, session: &mut Session<'_, &Source>) -> Result<(), Failure> {
+    pub(super) fn save(&self, session: &mut Session<'_, Reader<'_>>) -> Result<(), Failure> {
         let Some(path) = self.prompt_cache.as_ref().filter(|_| !self.prompt_cache_ro) else { return Ok(()) };
         let mut name = path.clone().into_os_string();
         name.push(format!(".{}.tmp", std::process::id()));
@@ -74,7 +74,7 @@ impl CacheArgs {
 }
 
 /// Everything is on the disk before the file gets its name.
-fn write(path: &Path, session: &mut Session<'_, &Source>) -> Result<(), Failure> {
+fn write(path: &Path, session: &mut Session<'_, Reader<'_>>) -> Result<(), Failure> {
     let file = File::create(path).map_err(|e| cannot_write(path, &e))?;
     let mut writer = Std(BufWriter::new(file));
     session.save(&mut writer).map_err(of_file(path))?;

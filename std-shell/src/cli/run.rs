@@ -1,14 +1,14 @@
 //! `barre run`: continues a text.
 
 use super::args::{MachineArgs, SessionArgs};
+use super::figures::Figures;
 use super::output::{Failure, note, of_file, write};
 use super::progress::Bar;
 use super::prompt_cache::CacheArgs;
 use super::trace::DispatchTrace;
 use barre::engine::Engine;
-use barre::memory;
-use barre::source::{Access, Source};
-use barre_core::kernels::{Executor as _, Trace};
+use barre::source::{Reader, Source};
+use barre_core::kernels::Trace;
 use barre_core::sampler::{Sampler, SamplerParams};
 use barre_core::session::{Progress, Session};
 use barre_core::tokenizer::{DecodeOptions, Decoder, EncodeOptions, EncodeScratch, Tokenizer};
@@ -17,7 +17,7 @@ use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -47,6 +47,9 @@ pub(super) struct Args {
     /// Write every matrix multiplication to stderr, and how many of the model's matrices were fused
     #[arg(long)]
     trace_dispatch: bool,
+    /// Write the line of figures as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -101,7 +104,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
     let mut sampler = Sampler::new(args.sampling.params(), tokenizer.len())?;
     let prompt = prompt_tokens(args, &tokenizer)?;
-    let plan = engine.plan(&args.session.options(&engine))?;
+    let plan = engine.plan(&args.session.options(&engine, &args.machine.storage))?;
     let mut arena = Engine::arena(&plan)?;
     let trace = DispatchTrace::default();
     let traced = DispatchTrace::wanted(args.trace_dispatch);
@@ -114,7 +117,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if prompt.is_empty() {
         return Err(Failure::because("the prompt has no tokens"));
     }
-    let outcome = prefill(&mut session, &prompt, &interrupted, &mut figures).and_then(|()| {
+    let outcome = prefill(&engine, &mut session, &prompt, &interrupted, &mut figures).and_then(|()| {
         unchanged(args, engine.source())?;
         if !args.cache.keeps_all() {
             args.cache.save(&mut session)?;
@@ -130,7 +133,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         trace.summary(engine.model());
     }
     if !matches!(outcome, Err(Failure::Because(_))) {
-        figures.show(&engine, plan.bytes());
+        if args.json {
+            note(format_args!("{}\n", figures.json(&engine, &plan)));
+        } else {
+            figures.show(&engine, &plan);
+        }
     }
     outcome
 }
@@ -159,12 +166,14 @@ fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure
 }
 
 fn prefill(
-    session: &mut Session<'_, &Source>,
+    engine: &Engine,
+    session: &mut Session<'_, Reader<'_>>,
     prompt: &[u32],
     interrupted: &AtomicBool,
     figures: &mut Figures,
 ) -> Result<(), Failure> {
     let start = Instant::now();
+    let read = engine.source().figures();
     let mut bar = Bar::new();
     session.begin(prompt)?;
     while let Progress::Working { done, total } = session.advance()? {
@@ -174,6 +183,7 @@ fn prefill(
         }
     }
     figures.prefill = (prompt.len(), start.elapsed());
+    figures.read_by_prefill = engine.source().figures() - read;
     Ok(())
 }
 
@@ -190,11 +200,12 @@ fn decode(
     engine: &Engine,
     tokenizer: &Tokenizer,
     sampler: &mut Sampler,
-    session: &mut Session<'_, &Source>,
+    session: &mut Session<'_, Reader<'_>>,
     interrupted: &AtomicBool,
     figures: &mut Figures,
 ) -> Result<(), Failure> {
     let start = Instant::now();
+    let read = engine.source().figures();
     let context = session.plan().limits().context;
     let mut decoder = Decoder::new(DecodeOptions { show_special: false, strip_space: false });
     let mut text = String::new();
@@ -222,6 +233,7 @@ fn decode(
         unchanged(args, engine.source())?;
         figures.decode.0 += 1;
         figures.decode.1 = start.elapsed();
+        figures.read_by_decode = engine.source().figures() - read;
     }
     text.clear();
     decoder.finish(|part| text.push_str(part));
@@ -264,35 +276,6 @@ impl SamplingArgs {
             repeat_last_n: self.repeat_last_n,
             seed: self.seed,
         }
-    }
-}
-
-/// What the line at the end tells.
-#[derive(Default)]
-struct Figures {
-    load: Duration,
-    prefill: (usize, Duration),
-    decode: (usize, Duration),
-}
-
-impl Figures {
-    fn show(&self, engine: &Engine, arena: usize) {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let speed = |(tokens, time): (usize, Duration)| {
-            let rate = if tokens == 0 { 0.0 } else { tokens as f64 / time.as_secs_f64() };
-            format!("{tokens} tokens, {rate:.1} tokens/s")
-        };
-        let peak = memory::peak().map_or("unknown".to_owned(), |bytes| format!("{:.1} MiB", mib(bytes)));
-        note(format_args!(
-            "{}, {} threads | load {:.0} ms | prefill {} | decode {} | arena {:.1} MiB, peak memory {peak}{}\n",
-            engine.kernels().isa(),
-            engine.pool().threads(),
-            self.load.as_secs_f64() * 1e3,
-            speed(self.prefill),
-            speed(self.decode),
-            mib(arena as u64),
-            if engine.source().access() == Access::Map { " with the mapped file" } else { "" },
-        ));
     }
 }
 

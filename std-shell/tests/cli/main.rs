@@ -5,6 +5,7 @@ mod errors;
 mod files_that_change;
 mod inspect;
 mod logits;
+mod plan;
 mod prompt_cache;
 mod run;
 mod signals;
