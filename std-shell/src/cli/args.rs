@@ -4,6 +4,8 @@ use super::output::{Failure, of_file};
 use barre::engine::{Engine, Error, OpenOptions, SessionOptions};
 use barre::source::Access;
 use barre_core::kernels::{KvType, Mode};
+#[cfg(feature = "demo")]
+use barre_core::model::Limits;
 use clap::ValueEnum;
 use std::path::Path;
 
@@ -72,7 +74,31 @@ pub(super) enum KvArg {
     F32,
 }
 
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Int8 => Self::Int8,
+            ModeArg::Exact => Self::Exact,
+        }
+    }
+}
+
+impl From<KvArg> for KvType {
+    fn from(kv: KvArg) -> Self {
+        match kv {
+            KvArg::F16 => Self::F16,
+            KvArg::F32 => Self::F32,
+        }
+    }
+}
+
 impl MachineArgs {
+    /// The instruction set asked for.
+    #[cfg(feature = "demo")]
+    pub(super) fn isa(&self) -> Option<&str> {
+        self.access.isa.as_deref()
+    }
+
     pub(super) fn open(&self, model: &Path) -> Result<Engine, Failure> {
         self.access.open(model, self.threads)
     }
@@ -98,19 +124,19 @@ impl AccessArgs {
 }
 
 impl SessionArgs {
+    /// `limits` as these arguments change them.
+    #[cfg(feature = "demo")]
+    pub(super) fn apply(&self, limits: Limits) -> Limits {
+        let context = self.ctx_size.filter(|&n| n > 0).unwrap_or(limits.context);
+        Limits { context, batch: self.batch_size, kv: self.kv.into(), mode: self.mode.into(), ..limits }
+    }
+
     pub(super) fn options(&self, engine: &Engine) -> SessionOptions {
         let context = match self.ctx_size {
             Some(0) => Some(engine.model().hparams().context_length),
             given => given,
         };
-        let mode = match self.mode {
-            ModeArg::Int8 => Mode::Int8,
-            ModeArg::Exact => Mode::Exact,
-        };
-        let kv = match self.kv {
-            KvArg::F16 => KvType::F16,
-            KvArg::F32 => KvType::F32,
-        };
+        let (mode, kv) = (self.mode.into(), self.kv.into());
         SessionOptions { context, batch: self.batch_size, kv, mode }
     }
 }

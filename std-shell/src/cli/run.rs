@@ -1,12 +1,17 @@
 //! `barre run`: continues a text.
 
 use super::args::{MachineArgs, SessionArgs};
+#[cfg(feature = "demo")]
+use super::demo;
 use super::output::{Failure, note, of_file, write};
 use super::progress::Bar;
+use super::schema;
 use super::trace::DispatchTrace;
+use barre::constrained::complete;
 use barre::engine::Engine;
 use barre::memory;
 use barre::source::{Access, Source};
+use barre_core::constrain::{Constraint, TokenIndex};
 use barre_core::kernels::{Executor as _, Trace};
 use barre_core::sampler::{Sampler, SamplerParams};
 use barre_core::session::{Progress, Session};
@@ -18,13 +23,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+/// The temperature of a model that is not barre's own, as in llama.cpp.
+const TEMPERATURE: f32 = 0.8;
+
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Model file (GGUF)
+    /// Model file (GGUF) [default: the model inside barre, which makes JSON of a command for a house]
     #[arg(short, long, value_name = "FILE")]
-    model: PathBuf,
+    #[cfg_attr(not(feature = "demo"), arg(required = true))]
+    model: Option<PathBuf>,
     /// The text to continue
-    #[arg(short, long, value_name = "TEXT", required_unless_present = "file", conflicts_with = "file")]
+    #[arg(value_name = "TEXT", conflicts_with_all = ["prompt", "file"])]
+    text: Option<OsString>,
+    /// The text to continue
+    #[arg(short, long, value_name = "TEXT", required_unless_present_any = ["text", "file"], conflicts_with = "file")]
     prompt: Option<OsString>,
     /// A file with the text to continue, less one newline at its end
     #[arg(short, long, value_name = "FILE")]
@@ -42,6 +54,9 @@ pub(super) struct Args {
     /// Go on after a token that ends the text
     #[arg(long)]
     ignore_eos: bool,
+    /// A JSON Schema that the output must satisfy: one line of JSON is written, or nothing
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// Write every matrix multiplication to stderr, and how many of the model's matrices were fused
     #[arg(long)]
     trace_dispatch: bool,
@@ -56,9 +71,9 @@ pub(super) struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Sampling")]
 struct SamplingArgs {
-    /// Temperature; 0 takes the likeliest token
-    #[arg(long, value_name = "T", default_value_t = 0.8, allow_negative_numbers = true)]
-    temp: f32,
+    /// Temperature; 0 takes the likeliest token [default: 0.8, and 0 with the model inside barre]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    temp: Option<f32>,
     /// Keep the K likeliest tokens; 0: all
     #[arg(long, value_name = "K", default_value_t = 40)]
     top_k: u32,
@@ -91,12 +106,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         })?;
     }
 
+    let Some(model) = &args.model else {
+        return without_file(args, &interrupted);
+    };
     let start = Instant::now();
-    let engine = args.machine.open(&args.model)?;
-    let tokenizer = engine.tokenizer().map_err(of_file(&args.model))?;
+    let engine = args.machine.open(model)?;
+    let tokenizer = engine.tokenizer().map_err(of_file(model))?;
 
-    let mut sampler = Sampler::new(args.sampling.params(), tokenizer.len())?;
+    let mut sampler = Sampler::new(args.sampling.params(TEMPERATURE), tokenizer.len())?;
     let prompt = prompt_tokens(args, &tokenizer)?;
+    let schema = args.schema.as_deref().map(schema::read).transpose()?;
+    let index = schema.is_some().then(|| TokenIndex::new(&tokenizer)).transpose()?;
+    let mut constraint = match (&schema, &index) {
+        (Some(schema), Some(index)) => Some(Constraint::new(schema, index)?),
+        _ => None,
+    };
     let plan = engine.plan(&args.session.options(&engine))?;
     let mut arena = Engine::arena(&plan)?;
     let trace = DispatchTrace::default();
@@ -105,8 +129,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     session.set_trace(traced.then_some(&trace as &dyn Trace));
     let mut figures = Figures { load: start.elapsed(), ..Figures::default() };
 
-    let outcome = prefill(&mut session, &prompt, &interrupted, &mut figures)
-        .and_then(|()| decode(args, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures));
+    if let Some(constraint) = &constraint {
+        schema::check_room(constraint, plan.limits().context, prompt.len(), args.most_tokens())?;
+    }
+    let outcome =
+        prefill(&mut session, &prompt, &interrupted, &mut figures).and_then(|()| match &mut constraint {
+            None => decode(args, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures),
+            Some(constraint) => {
+                let start = Instant::now();
+                let most = args.most_tokens();
+                let json = complete(&mut session, &tokenizer, constraint, &mut sampler, most, || {
+                    figures.decode = (figures.decode.0 + 1, start.elapsed());
+                    !interrupted.load(Ordering::Relaxed)
+                });
+                figures.decode.1 = start.elapsed();
+                schema::write_output(json)
+            }
+        });
     if traced {
         trace.summary(engine.model());
     }
@@ -116,9 +155,34 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     outcome
 }
 
-/// The prompt's tokens.
-fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
-    let text = match (&args.prompt, &args.file) {
+#[cfg(feature = "demo")]
+fn without_file(args: &Args, interrupted: &AtomicBool) -> Result<(), Failure> {
+    let request = demo::Request {
+        text: prompt_text(args)?,
+        schema: args.schema.as_deref(),
+        most_tokens: args.most_tokens(),
+        sampling: args.sampling.params(0.0),
+        trace_dispatch: args.trace_dispatch,
+    };
+    demo::run(&request, &args.session, &args.machine, interrupted)
+}
+
+/// Without a model inside, the parser has asked for a file.
+#[cfg(not(feature = "demo"))]
+fn without_file(_: &Args, _: &AtomicBool) -> Result<(), Failure> {
+    Err(Failure::because("a model file is needed: -m FILE"))
+}
+
+impl Args {
+    /// Tokens to add, however that was said.
+    fn most_tokens(&self) -> usize {
+        usize::try_from(self.predict).unwrap_or(usize::MAX)
+    }
+}
+
+/// The prompt.
+fn prompt_text(args: &Args) -> Result<Vec<u8>, Failure> {
+    Ok(match (args.prompt.as_ref().or(args.text.as_ref()), &args.file) {
         (None, Some(path)) => {
             let cannot = |e| Failure::because(format!("cannot read {}: {e}", path.display()));
             let mut text = std::fs::read(path).map_err(cannot)?;
@@ -127,8 +191,13 @@ fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure
             }
             text
         }
-        (prompt, _) => prompt.clone().unwrap_or_default().into_encoded_bytes(),
-    };
+        (prompt, _) => prompt.cloned().unwrap_or_default().into_encoded_bytes(),
+    })
+}
+
+/// The prompt's tokens.
+fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
+    let text = prompt_text(args)?;
     let options = EncodeOptions { add_special: !args.no_bos, parse_special: !args.no_parse_special };
     let mut tokens = Vec::new();
     tokenizer.encode(&text, options, &mut EncodeScratch::default(), &mut tokens)?;
@@ -227,9 +296,9 @@ fn seed(text: &str) -> Result<u64, ParseIntError> {
 }
 
 impl SamplingArgs {
-    const fn params(&self) -> SamplerParams {
+    fn params(&self, temperature: f32) -> SamplerParams {
         SamplerParams {
-            temperature: self.temp,
+            temperature: self.temp.unwrap_or(temperature),
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
