@@ -22,7 +22,7 @@ pub(super) struct MachineArgs {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub(super) struct AccessArgs {
-    /// Instruction set: scalar, avx2, neon [default: BARRE_ISA, or the machine's best]
+    /// Instruction set: scalar, avx2, avx512, neon [default: BARRE_ISA, or the machine's best]
     #[arg(long, value_name = "NAME")]
     pub(super) isa: Option<String>,
     /// How the file is reached: mapped into memory, or read through a small window
