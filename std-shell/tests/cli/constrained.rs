@@ -103,7 +103,8 @@ mod inside {
         let file = TempFile::new("inside", br#"{"enum": ["yes", "no"]}"#);
         let answer = line(stdout(&succeed(&["run", "is it warm?", "--schema", file.path()])));
         assert!(answer == "yes" || answer == "no");
-        let output = barre(&["run", "turn on the light", "-n", "1"]).output().unwrap();
+        // Its vocabulary may have a token for a whole answer, but none for no token.
+        let output = barre(&["run", "turn on the light", "-n", "0"]).output().unwrap();
         assert!(!output.status.success() && output.stdout.is_empty());
         assert!(stderr(&output).contains("the shortest output"));
         let output = barre(&["run", &"word ".repeat(2000)]).output().unwrap();
