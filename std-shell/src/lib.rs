@@ -33,6 +33,7 @@
 //! # }
 //! ```
 
+mod ahead;
 pub mod constrained;
 pub mod detect;
 pub mod engine;
@@ -42,3 +43,4 @@ pub mod memory;
 pub mod pool;
 pub mod requantize;
 pub mod source;
+mod storage;

@@ -13,6 +13,7 @@ use barre_core::sampler::{Sampler, SamplerParams};
 use barre_core::session::Session;
 use barre_core::tokenizer::{EncodeOptions, EncodeScratch, Tokenizer};
 use barre_demo::{MAX_OUTPUT_TOKENS, MODEL, PROMPT_SUFFIX, SCHEMA};
+use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub(super) struct Request<'a> {
     pub(super) most_tokens: usize,
     pub(super) sampling: SamplerParams,
     pub(super) trace_dispatch: bool,
+    /// The figures as JSON.
+    pub(super) json: bool,
 }
 
 pub(super) fn run(
@@ -56,6 +59,23 @@ pub(super) fn run(
         trace.summary(engine.model());
     }
     schema::write_output(outcome)?;
+    let constraint_bytes = schema.bytes() + index.bytes() + translator.constraint.bytes();
+    if request.json {
+        let part =
+            |(tokens, time): (usize, Duration)| json!({"tokens": tokens, "seconds": time.as_secs_f64()});
+        let figures = json!({
+            "isa": engine.kernels().isa().name(),
+            "threads": engine.pool().threads(),
+            "load_seconds": load.as_secs_f64(),
+            "prefill": part(translator.prefill),
+            "decode": part(translator.decode),
+            "model_bytes": MODEL.len(),
+            "arena_bytes": plan.bytes(),
+            "constraint_bytes": constraint_bytes,
+        });
+        note(format_args!("{figures}\n"));
+        return Ok(());
+    }
     note(format_args!(
         "{}, {} threads | load {:.1} ms | {} | model {:.2} MB, arena {:.2} MB, constraint {:.2} MB\n",
         engine.kernels().isa(),
@@ -64,7 +84,7 @@ pub(super) fn run(
         translator.speed(),
         mb(MODEL.len()),
         mb(plan.bytes()),
-        mb(schema.bytes() + index.bytes() + translator.constraint.bytes()),
+        mb(constraint_bytes),
     ));
     Ok(())
 }

@@ -2,14 +2,18 @@
 
 mod args;
 mod bench;
+mod bus;
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(feature = "demo")]
 mod eval_demo;
+mod figures;
 mod inspect;
 mod logits;
 mod output;
+mod plan;
 mod progress;
+mod prompt_cache;
 mod run;
 mod schema;
 mod tokenize;
@@ -49,6 +53,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure the fused kernels against dequantize-then-multiply, and scan the weights for NaN and infinity
     Verify(verify::Args),
+    /// Show the memory that a model takes, and what more or less of it would mean
+    Plan(plan::Args),
     /// Write the logits of every position, row-major little-endian f32
     Logits(logits::Args),
     /// Show the tokens of a text
@@ -62,11 +68,13 @@ enum Command {
 
 /// Parses the command line and runs it.
 pub(crate) fn main() -> ExitCode {
+    bus::install();
     let result = match Cli::parse().command {
         None => tour(),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Logits(args)) => logits::run(&args),
         Some(Command::Tokenize(args)) => tokenize::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),

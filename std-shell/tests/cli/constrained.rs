@@ -112,6 +112,18 @@ mod inside {
     }
 
     #[test]
+    fn what_only_a_file_can_do_is_refused() {
+        for flag in [["--ram", "1G"], ["--io", "read"], ["--throttle", "9"], ["--prompt-cache", "cache"]] {
+            let output = barre(&[&["run", "turn on the light"], &flag[..]].concat()).output().unwrap();
+            assert!(!output.status.success() && output.stdout.is_empty());
+            assert!(stderr(&output).contains("-m FILE"), "{flag:?}: {}", stderr(&output));
+        }
+        let output = succeed(&["run", "turn on the light", "--json"]);
+        let figures: Value = serde_json::from_str(stderr(&output)).expect("the figures");
+        assert!(figures["prefill"]["tokens"].as_u64() > Some(3), "{figures}");
+    }
+
+    #[test]
     fn without_arguments_there_is_a_tour() {
         let output = succeed(&[]);
         let text = stdout(&output);

@@ -3,8 +3,11 @@
 mod bench;
 mod constrained;
 mod errors;
+mod files_that_change;
 mod inspect;
 mod logits;
+mod plan;
+mod prompt_cache;
 mod run;
 mod signals;
 mod tokenize;
