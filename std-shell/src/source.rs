@@ -133,7 +133,14 @@ impl Source {
             Access::Map | Access::Read => None,
         };
         let storage = Storage::new(file, direct, options.read_speed, options.on_retry);
-        Ok(Self { storage: Arc::new(storage), len, modified: meta.modified().ok(), map, huge: None, populated })
+        Ok(Self {
+            storage: Arc::new(storage),
+            len,
+            modified: meta.modified().ok(),
+            map,
+            huge: None,
+            populated,
+        })
     }
 
     /// Has the tensors of a mapped file copied to huge pages as they are used, a few a token, if the file is large
