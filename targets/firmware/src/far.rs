@@ -53,14 +53,26 @@ impl ReadAt for Far<'_> {
             let have = size.saturating_sub(start);
             return Err(IoError::Truncated { offset: start.saturating_add(have), need, have });
         }
-        for (at, to) in (start..).zip(buf) {
-            let below = usize::try_from(at).ok().and_then(|at| self.head.get(at));
-            let beyond = || {
-                let at = at.checked_sub(STRETCH).filter(|&at| at >= self.head.len() as u64)?;
-                self.file.get(usize::try_from(at).ok()?)
+        let (head, data) = (self.head.len() as u64, self.head.len() as u64 + STRETCH);
+        let mut at = start;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let (from, until): (&[u8], u64) = match at {
+                at if at < head => (self.head.get(at as usize..).unwrap_or(&[]), head),
+                at if at < data => (&[], data),
+                at => (self.file.get((at - STRETCH) as usize..).unwrap_or(&[]), size),
             };
-            *to = below.or_else(beyond).copied().unwrap_or(0);
-            self.far_bytes += u64::from(at > u64::from(u32::MAX));
+            let n = usize::try_from(until - at).map_or(rest.len(), |n| n.min(rest.len()));
+            let (to, after) = rest.split_at_mut(n);
+            match from.get(..n) {
+                Some(from) => to.copy_from_slice(from),
+                None => to.fill(0),
+            }
+            if at > u64::from(u32::MAX) {
+                self.far_bytes += n as u64;
+            }
+            at += n as u64;
+            rest = after;
         }
         Ok(())
     }
