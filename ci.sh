@@ -6,6 +6,7 @@
 #   test    the whole test suite on this machine (BARRE_SHARED names the shared test data)
 #   nostd   core builds for targets that have no standard library
 #   qemu    kernels and golden models as an aarch64 program under qemu-aarch64, on three CPUs
+#   metal   bare-metal images boot in QEMU: bits, errors, sizes (targets/SIZES.md)
 #   miri    core's unsafe code that has no intrinsics, under Miri (nightly toolchain)
 #   deny    licences and advisories of the dependencies (cargo-deny)
 #
@@ -48,6 +49,8 @@ job_qemu() {
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu cortex-a53"
   cargo test --target aarch64-unknown-linux-gnu -p barre-tests --test golden --test origin_bugs
 }
+
+job_metal() { targets/check.sh; }
 
 job_miri() {
   cargo +nightly miri --version >/dev/null || { echo "ci.sh: this job needs the miri component of nightly" >&2; exit 1; }
