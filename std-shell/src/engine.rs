@@ -82,6 +82,8 @@ pub struct OpenOptions {
     pub isa: Option<String>,
     /// Threads; `None`: one a core.
     pub threads: Option<usize>,
+    /// Whether the weights of a mapped file stay in its own pages, rather than move to huge ones where there is room.
+    pub small_pages: bool,
 }
 
 /// How a session is to be run.
@@ -133,6 +135,7 @@ impl Engine {
             None => Pool::for_this_machine(),
         };
         let source = Source::open(path, options.access)?;
+        let source = if options.small_pages { source } else { source.with_huge_pages() };
         let gguf = Gguf::open(&mut &source)?;
         let model = Model::load(&gguf, &mut &source)?;
         Ok(Self { source, gguf, model, kernels, pool })

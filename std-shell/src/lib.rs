@@ -35,6 +35,7 @@
 
 pub mod detect;
 pub mod engine;
+mod huge;
 pub mod memory;
 pub mod pool;
 pub mod source;

@@ -1,5 +1,6 @@
 //! A model file: mapped, or read at positions.
 
+use crate::huge::HugeCopy;
 use barre_core::io::{AbsOffset, IoError, IoOp, ReadAt};
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -62,6 +63,7 @@ pub struct Source {
     file: File,
     len: u64,
     map: Option<memmap2::Mmap>,
+    huge: Option<HugeCopy>,
 }
 
 impl Source {
@@ -94,7 +96,23 @@ impl Source {
                 Some(unsafe { options.map(&file) }.map_err(io)?)
             }
         };
-        Ok(Self { file, len, map })
+        Ok(Self { file, len, map, huge: None })
+    }
+
+    /// Has the tensors of a mapped file copied to huge pages as they are used, a few a token, if the file is large
+    /// enough to gain from it and the memory holds it twice with room to spare.
+    #[must_use]
+    pub fn with_huge_pages(mut self) -> Self {
+        if self.map.is_some() {
+            self.huge = HugeCopy::new(self.len, available_memory());
+        }
+        self
+    }
+
+    /// Bytes that are in huge pages by now.
+    #[must_use]
+    pub fn huge_bytes(&self) -> u64 {
+        self.huge.as_ref().map_or(0, HugeCopy::bytes)
     }
 
     /// Bytes of the file when it was opened.
@@ -146,7 +164,10 @@ impl ReadAt for &Source {
     }
 
     fn view(&self, at: AbsOffset, len: usize) -> Option<&[u8]> {
-        self.bytes(at, len)
+        match (&self.huge, &self.map) {
+            (Some(huge), Some(map)) => huge.view(map, usize::try_from(at.get()).ok()?, len),
+            _ => self.bytes(at, len),
+        }
     }
 
     fn len(&mut self) -> Result<u64, IoError> {

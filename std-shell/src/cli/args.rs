@@ -20,12 +20,15 @@ pub(super) struct MachineArgs {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub(super) struct AccessArgs {
-    /// Instruction set: scalar, avx2, neon [default: BARRE_ISA, or the machine's best]
+    /// Instruction set: scalar, avx2, avx512, neon [default: BARRE_ISA, or the machine's best]
     #[arg(long, value_name = "NAME")]
     pub(super) isa: Option<String>,
     /// How the file is reached: mapped into memory, or read through a small window
     #[arg(long, value_name = "HOW", default_value = "mmap")]
     pub(super) io: Io,
+    /// Whether a mapped file's weights are copied to huge pages as they are used, where the memory holds them twice
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) huge_pages: HugePages,
 }
 
 #[derive(clap::Args)]
@@ -51,6 +54,12 @@ pub(super) enum Io {
     Read,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum HugePages {
+    Auto,
+    Off,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum ModeArg {
     Int8,
@@ -71,7 +80,8 @@ impl MachineArgs {
 
 impl AccessArgs {
     pub(super) fn open(&self, model: &Path, threads: Option<usize>) -> Result<Engine, Failure> {
-        let options = OpenOptions { access: self.access(), isa: self.isa.clone(), threads };
+        let small_pages = self.huge_pages == HugePages::Off;
+        let options = OpenOptions { access: self.access(), isa: self.isa.clone(), threads, small_pages };
         Engine::open(model, &options).map_err(|e| match e {
             Error::Gguf(_) | Error::Model(_) => of_file(model)(e),
             // These name the file themselves, or have nothing to do with it.
