@@ -7,11 +7,25 @@
 //! 3. [`quant`]: the block formats that weights are stored in.
 //! 4. [`simd`] and [`kernels`]: fused kernels that multiply weights where they lie, in their blocks.
 //! 5. [`model`]: hyperparameters, the memory plan, the KV cache, the forward pass.
-//! 6. [`tokenizer`] and [`sampler`]: text in, text out.
+//! 6. [`tokenizer`], [`sampler`] and [`constrain`]: text in, text out, in the form of a JSON Schema if you like.
 //! 7. [`session`]: what a caller holds.
 //!
 //! No threads, clocks, files, entropy or globals live here. Threads come in through
 //! [`kernels::Executor`], memory and bytes come from the caller.
+//!
+//! # Features
+//!
+//! All but `defmt` are on by default; none changes a result.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `q4_0` `q4_1` `q5_0` `q5_1` `q8_0` `q2_k` `q3_k` `q4_k` `q5_k` `q6_k` `q8_k` | kernels and conversions of that format; F32, F16 and BF16 are always there |
+//! | `legacy-quants`, `k-quants`, `all-formats` | the first four, the K-quants, all |
+//! | `exact` | [`kernels::Mode`]'s `Exact`: activations in three digits |
+//! | `defmt` | `defmt::Format` of errors and public state |
+//!
+//! A model in a format that is left out is refused when it is loaded:
+//! [`ModelError::FormatNotCompiled`](model::ModelError::FormatNotCompiled) names tensor, format and feature.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -20,6 +34,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod constrain;
 pub mod gguf;
 pub mod io;
 pub mod kernels;

@@ -13,6 +13,7 @@ use crate::kernels::{ActKind, ActsMut, Kernels, KvType, Mode};
 use core::fmt;
 
 /// Where the weight matrices are while they are multiplied.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightPlacement {
     /// Where the reader has them: it can address all of them (mapped file, flash, RAM). Nothing is copied.
@@ -27,6 +28,7 @@ pub enum WeightPlacement {
 }
 
 /// What the caller asks of a session.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Positions in the KV cache, at most the model's own context length.
@@ -44,6 +46,7 @@ pub struct Limits {
 }
 
 /// One named part of the arena.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Region {
     /// What it is for.
@@ -55,6 +58,7 @@ pub struct Region {
 }
 
 /// Why there is no plan.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlanError {

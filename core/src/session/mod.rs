@@ -22,6 +22,7 @@ use crate::model::{self, Batch, Model, Plan, State, WeightPlacement, Weights};
 pub type Token = u32;
 
 /// How far a piece of work has come.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// There is more to do.
