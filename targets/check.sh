@@ -79,10 +79,14 @@ fat_disk() {
   mcopy -i "$2@@1M" "$1" ::model.gguf
 }
 
+# build FOLDER OPTION...: its images, or what the compiler says.
+build() { (cd "$1" && shift && cargo build -q --release "$@" 2>"$out/build") || { cat "$out/build"; exit 1; }; }
+
 semihosting=(-nic none -display none -monitor none -semihosting-config enable=on,target=native)
 
 check_aarch64_virt() {
-  (cd aarch64-virt && cargo build -q --release 2>"$out/build" || { cat "$out/build"; exit 1; })
+  build aarch64-virt
+  build aarch64-virt --features any-model --bin block
   local at=aarch64-virt/target/aarch64-unknown-none/release cpu disk
   virt() { local cpu=$1 image=$2; shift 2; qemu=(qemu-system-aarch64 -M virt -cpu "$cpu" -smp 2 -m 128M -serial stdio "${semihosting[@]}" "$@" -kernel "$at/$image"); }
   for cpu in cortex-a53 cortex-a76 max; do
@@ -117,7 +121,7 @@ check_cortex_m() {
   local target board at
   for target in thumbv7em-none-eabihf:mps2-an386 thumbv8m.main-none-eabihf:mps2-an505; do
     board=${target#*:} target=${target%:*}
-    (cd cortex-m && cargo build -q --release --target "$target" 2>"$out/build" || { cat "$out/build"; exit 1; })
+    build cortex-m --target "$target"
     at=cortex-m/target/$target/release
     mps2() { qemu=(qemu-system-arm -M "$board" -serial none "${semihosting[@]}" -kernel "$at/$1"); }
     mps2 flash;        passes "$board flash" "$out/own" "${qemu[@]}"

@@ -43,4 +43,5 @@ pub mod quant;
 pub mod sampler;
 pub mod session;
 pub mod simd;
+mod sort;
 pub mod tokenizer;
