@@ -73,7 +73,8 @@ mod tests {
         for len in 0..200 {
             let mut items: Vec<u64> = (0..len)
                 .map(|i| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     (state >> 60) << 32 | i
                 })
                 .collect();

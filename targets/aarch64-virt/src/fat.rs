@@ -1,9 +1,9 @@
 //! The first GGUF file of a disk with a FAT file system.
 
 use crate::Disk;
-use barre_firmware::sectors::{SECTOR, Sectors as _};
 use alloc::vec::Vec;
 use barre_core::io::{ReadAt, Stream};
+use barre_firmware::sectors::{SECTOR, Sectors as _};
 use core::cell::RefCell;
 use core::fmt;
 use core::ops::ControlFlow;

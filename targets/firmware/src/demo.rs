@@ -202,7 +202,8 @@ impl Answer<'_> {
             let token = sampler.sample(session.logits(), session.tokens())?;
             let ends = tokenizer.is_end_of_generation(token);
             let mut console = Ok(());
-            self.decoder.push(tokenizer, token, |text| console = console.and_then(|()| self.out.write_str(text)));
+            self.decoder
+                .push(tokenizer, token, |text| console = console.and_then(|()| self.out.write_str(text)));
             console?;
             if ends || left == 0 || session.position() == session.plan().limits().context {
                 writeln!(self.out)?;

@@ -1,6 +1,9 @@
 //! A heap for loading, which counts, and an arena: two statics, all the memory that barre takes.
 
-#![allow(unsafe_code, reason = "memory that the borrow checker cannot follow: an allocator, a static handed out once")]
+#![allow(
+    unsafe_code,
+    reason = "memory that the borrow checker cannot follow: an allocator, a static handed out once"
+)]
 
 use barre_core::model::Plan;
 use core::alloc::{GlobalAlloc, Layout};
@@ -145,7 +148,9 @@ mod tests {
             assert!(blocks.iter().all(|b| !b.is_null() && b.addr().is_multiple_of(16)));
             assert!(HEAP.alloc(layout).is_null());
             let full = HEAP.figures();
-            assert!(full.used >= 4000 && full.peak == full.used && full.allocations == 5 && full.size == 4096);
+            assert!(
+                full.used >= 4000 && full.peak == full.used && full.allocations == 5 && full.size == 4096
+            );
             for block in blocks {
                 HEAP.dealloc(block, layout);
             }

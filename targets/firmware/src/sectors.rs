@@ -158,7 +158,10 @@ mod tests {
         disk.read_at(AbsOffset::new(8), &mut buf).expect("bytes");
         disk.device.fails = true;
         let failed = disk.read_at(AbsOffset::new(520), &mut buf);
-        assert_eq!(failed, Err(IoError::Io { op: IoOp::Read, kind: ErrorKind::Other, offset: 512, len: 512 }));
+        assert_eq!(
+            failed,
+            Err(IoError::Io { op: IoOp::Read, kind: ErrorKind::Other, offset: 512, len: 512 })
+        );
         disk.read_at(AbsOffset::new(8), &mut buf).expect("bytes");
         assert_eq!(buf, disk.device.bytes[8..12]);
     }

@@ -46,7 +46,11 @@ fn main() -> Result<(), Error> {
     // A disk without a first sector has no file system either, which is then the error.
     let raw = disk.read_at(AbsOffset::ZERO, &mut magic).is_ok() && &magic == b"GGUF";
     writeln!(Uart, "disk: {}", if raw { "a GGUF file" } else { "a file system" })?;
-    if raw { answer(&mut disk)? } else { with_file(disk.into_inner(), answer)?? }
+    if raw {
+        answer(&mut disk)?
+    } else {
+        with_file(disk.into_inner(), answer)??
+    }
     let (used, size) = stack_figures();
     writeln!(Uart, "stack: {used} of {size} bytes used at the deepest")?;
     writeln!(Uart, "second core: took part in {} tasks", cores.tasks_shared())?;

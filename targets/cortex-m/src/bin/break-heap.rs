@@ -3,8 +3,8 @@
 #![no_std]
 #![no_main]
 
-use barre_cortex_m::{Console, Error, entry};
 use barre_core::kernels::{Kernels, Serial};
+use barre_cortex_m::{Console, Error, entry};
 use barre_firmware::demo::{Demo, run};
 use barre_firmware::memory::{Arena, Heap};
 use barre_firmware::model::{CONTEXT, MODEL, PROMPT};
