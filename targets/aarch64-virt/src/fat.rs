@@ -59,7 +59,7 @@ pub fn with_file<T>(disk: Disk, use_file: impl FnOnce(&mut dyn ReadAt) -> T) -> 
     root.iterate_dir(|entry| {
         // The first three letters of the ending are what a short name keeps.
         if entry.name.extension() == b"GGU" && !entry.attributes.is_directory() {
-            found = Some(entry.name.clone());
+            found = Some(entry.name);
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

@@ -125,6 +125,7 @@ impl<const N: usize> Arena<N> {
     }
 
     /// The memory; empty for every caller but the first.
+    #[expect(clippy::mut_from_ref, reason = "only the first caller gets any")]
     pub fn take(&'static self) -> &'static mut [u8] {
         if self.taken.swap(true, Ordering::AcqRel) {
             return &mut [];
