@@ -2,10 +2,14 @@
 
 mod args;
 mod bench;
+mod bus;
+mod figures;
 mod inspect;
 mod logits;
 mod output;
+mod plan;
 mod progress;
+mod prompt_cache;
 mod run;
 mod tokenize;
 mod trace;
@@ -39,6 +43,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure the fused kernels against dequantize-then-multiply, and scan the weights for NaN and infinity
     Verify(verify::Args),
+    /// Show the memory that a model takes, and what more or less of it would mean
+    Plan(plan::Args),
     /// Write the logits of every position, row-major little-endian f32
     Logits(logits::Args),
     /// Show the tokens of a text
@@ -49,10 +55,12 @@ enum Command {
 
 /// Parses the command line and runs it.
 pub(crate) fn main() -> ExitCode {
+    bus::install();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Logits(args) => logits::run(&args),
         Command::Tokenize(args) => tokenize::run(&args),
         Command::Bench(args) => bench::run(&args),
