@@ -37,7 +37,7 @@ impl Heap {
     /// # Safety
     /// The bytes are writable and nobody else's as long as the heap or an allocation of it is used.
     pub(crate) unsafe fn new(block: *mut u8, bytes: usize) -> Option<Self> {
-        let start = block.align_offset(UNIT);
+        let start = block.addr().wrapping_neg() & UNIT.wrapping_sub(1);
         let bytes = bytes.checked_sub(start)? / UNIT * UNIT;
         if bytes == 0 {
             return None;
@@ -69,7 +69,8 @@ impl Heap {
             // SAFETY: a hole in the list is an initialised part of the block.
             let (have, next) = unsafe { ((*hole).bytes, (*hole).next) };
             // A gap before an aligned place is a multiple of `UNIT`, for both ends are.
-            let gap = hole.cast::<u8>().align_offset(align);
+            // (`align_offset` would bring its panic.)
+            let gap = hole.addr().wrapping_neg() & align.wrapping_sub(1);
             if let Some(rest) = have.checked_sub(gap).and_then(|n| n.checked_sub(bytes)) {
                 let place = hole.cast::<u8>().wrapping_add(gap);
                 let mut after = next;
@@ -142,7 +143,8 @@ impl Section {
     /// `heap` stays where it is and is not otherwise used until the section ends.
     pub(crate) unsafe fn enter(heap: *mut Heap) -> Option<Self> {
         let swapped = CURRENT.compare_exchange(null_mut(), heap, Ordering::Acquire, Ordering::Relaxed);
-        swapped.is_ok().then_some(Self(()))
+        // Lazily: a section that is made only to be dropped would end the one under way.
+        swapped.is_ok().then(|| Self(()))
     }
 
     /// `value` at a place of its own in the heap, never dropped; `None` if there is no room.
