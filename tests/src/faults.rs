@@ -2,7 +2,7 @@
 
 use crate::synthetic::{Kv, LayerSpec, Spec};
 use barre_core::gguf::{Gguf, GgufError};
-use barre_core::io::{IoError, ReadAt};
+use barre_core::io::{AbsOffset, IoError, ReadAt};
 use barre_core::kernels::{Kernels, KvType, Mode, Serial};
 use barre_core::model::{Limits, Model, ModelError, Plan, WeightPlacement};
 use barre_core::sampler::{SampleError, Sampler, SamplerParams};
@@ -412,5 +412,36 @@ impl Seek for FaultyIo<'_> {
             _ => self.at = at,
         }
         Ok(self.at)
+    }
+}
+
+/// A reader that lends its bytes out of a buffer of its own, which it fills when asked: the simplest there is.
+#[derive(Debug)]
+pub struct Lending<R> {
+    inner: R,
+    buf: Vec<u8>,
+}
+
+impl<R: ReadAt> Lending<R> {
+    /// Lends at most `most` bytes of `inner` at a time.
+    #[must_use]
+    pub fn new(inner: R, most: usize) -> Self {
+        Self { inner, buf: vec![0; most] }
+    }
+}
+
+impl<R: ReadAt> ReadAt for Lending<R> {
+    fn read_at(&mut self, at: AbsOffset, buf: &mut [u8]) -> Result<(), IoError> {
+        self.inner.read_at(at, buf)
+    }
+
+    fn lend(&mut self, at: AbsOffset, len: usize) -> Result<Option<&[u8]>, IoError> {
+        let Some(buf) = self.buf.get_mut(..len) else { return Ok(None) };
+        self.inner.read_at(at, buf)?;
+        Ok(Some(buf))
+    }
+
+    fn len(&mut self) -> Result<u64, IoError> {
+        self.inner.len()
     }
 }

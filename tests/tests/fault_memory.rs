@@ -65,7 +65,12 @@ fn with_failures<T>(from: usize, to: usize, f: impl FnOnce() -> T) -> (T, Seen) 
 }
 
 const STREAMED: WeightPlacement = WeightPlacement::Streamed { window: 512 };
-const PLACEMENTS: [WeightPlacement; 3] = [WeightPlacement::Mapped, WeightPlacement::Resident, STREAMED];
+const PLACEMENTS: [WeightPlacement; 4] = [
+    WeightPlacement::Mapped,
+    WeightPlacement::Resident,
+    STREAMED,
+    WeightPlacement::Pinned { pinned: 4096, window: 512 },
+];
 
 fn bytes_of(file: &[u8], weights: WeightPlacement) -> usize {
     let mut reader = file;

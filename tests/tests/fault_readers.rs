@@ -6,16 +6,24 @@ use barre_core::kernels::{Kernels, Serial};
 use barre_core::model::{Model, Plan, WeightPlacement};
 use barre_core::session::{Progress, Session};
 use barre_tests::faults::{
-    DECODED, Failure, Fault, FaultyIo, KINDS, Outcome, Schedule, Site, Work, limits, small_file,
+    DECODED, Failure, Fault, FaultyIo, KINDS, Lending, Outcome, Schedule, Site, Work, limits, small_file,
 };
 use barre_tests::models::arena;
 use barre_tests::synthetic::Rng;
 use embedded_io::ErrorKind;
 
-const STREAMED: WeightPlacement = WeightPlacement::Streamed { window: 512 };
+const WINDOW: usize = 512;
+const STREAMED: WeightPlacement = WeightPlacement::Streamed { window: WINDOW };
+/// Every way of reading weights again and again.
+const PLACEMENTS: [WeightPlacement; 3] = [
+    STREAMED,
+    WeightPlacement::Pinned { pinned: 4096, window: WINDOW },
+    WeightPlacement::Lent { pinned: 2048, chunk: WINDOW, slots: 2 },
+];
 
 struct Bench {
     file: Vec<u8>,
+    weights: WeightPlacement,
     kernels: Kernels,
     bytes: usize,
     want: Outcome,
@@ -43,14 +51,20 @@ struct Count {
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn all() -> [Self; 3] {
+        let all = PLACEMENTS.map(Self::new);
+        assert!(all.iter().all(|b| b.want == all[0].want), "wherever the weights are");
+        all
+    }
+
+    fn new(weights: WeightPlacement) -> Self {
         let file = small_file();
         let mut reader = &file[..];
         let gguf = Gguf::open(&mut reader).expect("a container");
         let model = Model::load(&gguf, &mut reader).expect("a model");
         let kernels = Kernels::scalar();
-        let bytes = Plan::new(&model, &kernels, &limits(STREAMED)).expect("a plan").bytes();
-        let mut bench = Self { file, kernels, bytes, want: Outcome::default(), reads: 0, seeks: 0 };
+        let bytes = Plan::new(&model, &kernels, &limits(weights)).expect("a plan").bytes();
+        let mut bench = Self { file, weights, kernels, bytes, want: Outcome::default(), reads: 0, seeks: 0 };
         let schedule = Schedule::new([None; 2]);
         bench.want = bench.run(&schedule, &mut |e| panic!("{}", e.text())).expect("an outcome");
         (bench.reads, bench.seeks) = (schedule.reads.get(), schedule.seeks.get());
@@ -61,8 +75,9 @@ impl Bench {
     fn run(&self, schedule: &Schedule, go_on: &mut dyn FnMut(Failure) -> bool) -> Option<Outcome> {
         let mut memory = arena(self.bytes, 0xa5);
         let mut outcome = Outcome::with_room();
-        let mut work = Work { kernels: &self.kernels, limits: limits(STREAMED), arena: memory.bytes_mut() };
-        let mut reader = Stream::new(FaultyIo::new(&self.file, schedule));
+        let mut work =
+            Work { kernels: &self.kernels, limits: limits(self.weights), arena: memory.bytes_mut() };
+        let mut reader = Lending::new(Stream::new(FaultyIo::new(&self.file, schedule)), WINDOW);
         work.run(&mut reader, &mut outcome, go_on)?;
         // Bounded: a schedule with faults in it makes a few times the calls of one without.
         assert!(
@@ -119,77 +134,81 @@ fn site(seek: bool, call: usize, times: usize, fault: Fault) -> [Option<Site>; 2
 
 #[test]
 fn f03_f05_f06_every_read_fails_once_and_for_good() {
-    let bench = Bench::new();
-    let mut count = Count { sites: bench.reads, ..Count::default() };
-    let faults = KINDS.map(Fault::Fails).into_iter().chain([Fault::Nothing, Fault::TooMany]);
-    for fault in faults {
-        for call in 0..bench.reads {
-            for times in [1, usize::MAX] {
-                bench.recovers(&mut count, site(false, call, times, fault), true);
+    for bench in Bench::all() {
+        let mut count = Count { sites: bench.reads, ..Count::default() };
+        let faults = KINDS.map(Fault::Fails).into_iter().chain([Fault::Nothing, Fault::TooMany]);
+        for fault in faults {
+            for call in 0..bench.reads {
+                for times in [1, usize::MAX] {
+                    bench.recovers(&mut count, site(false, call, times, fault), true);
+                }
             }
         }
+        println!("F03 F05 F06, {:?}: {count}", bench.weights);
     }
-    println!("F03 F05 F06: {count}");
 }
 
 #[test]
 fn f07_f08_every_seek_fails_or_ends_elsewhere() {
-    let bench = Bench::new();
-    let mut count = Count { sites: bench.seeks, ..Count::default() };
-    for fault in KINDS.map(Fault::Fails).into_iter().chain([Fault::Elsewhere]) {
-        for call in 0..bench.seeks {
-            for times in [1, usize::MAX] {
-                // Where the length is asked for, elsewhere is another length: F11.
-                if fault == Fault::Elsewhere && call == 0 {
-                    continue;
+    for bench in Bench::all() {
+        let mut count = Count { sites: bench.seeks, ..Count::default() };
+        for fault in KINDS.map(Fault::Fails).into_iter().chain([Fault::Elsewhere]) {
+            for call in 0..bench.seeks {
+                for times in [1, usize::MAX] {
+                    // Where the length is asked for, elsewhere is another length: F11.
+                    if fault == Fault::Elsewhere && call == 0 {
+                        continue;
+                    }
+                    bench.recovers(&mut count, site(true, call, times, fault), true);
                 }
-                bench.recovers(&mut count, site(true, call, times, fault), true);
             }
         }
+        println!("F07 F08, {:?}: {count}", bench.weights);
     }
-    println!("F07 F08: {count}");
 }
 
 #[test]
 fn f04_interruptions_are_passed_over_up_to_the_bound() {
-    let bench = Bench::new();
-    let mut count = Count { sites: bench.reads + bench.seeks, ..Count::default() };
-    let fault = Fault::Fails(ErrorKind::Interrupted);
-    let most = MAX_INTERRUPTED as usize;
-    for (seek, calls) in [(false, bench.reads), (true, bench.seeks)] {
-        for call in 0..calls {
-            for times in [1, 3, most] {
+    for bench in Bench::all() {
+        let mut count = Count { sites: bench.reads + bench.seeks, ..Count::default() };
+        let fault = Fault::Fails(ErrorKind::Interrupted);
+        let most = MAX_INTERRUPTED as usize;
+        for (seek, calls) in [(false, bench.reads), (true, bench.seeks)] {
+            for call in 0..calls {
+                for times in [1, 3, most] {
+                    let before = count.errors;
+                    bench.recovers(&mut count, site(seek, call, times, fault), true);
+                    assert_eq!(count.errors, before, "no error for {times} interruptions");
+                }
                 let before = count.errors;
-                bench.recovers(&mut count, site(seek, call, times, fault), true);
-                assert_eq!(count.errors, before, "no error for {times} interruptions");
+                bench.recovers(&mut count, site(seek, call, usize::MAX, fault), true);
+                assert_eq!(count.errors, before + 3, "an error for each {} interruptions", most + 1);
             }
-            let before = count.errors;
-            bench.recovers(&mut count, site(seek, call, usize::MAX, fault), true);
-            assert_eq!(count.errors, before + 3, "an error for each {} interruptions", most + 1);
         }
+        println!("F04, {:?}: {count}", bench.weights);
     }
-    println!("F04: {count}");
 }
 
 #[test]
 fn f01_f02_short_reads_give_the_same_bits() {
-    let bench = Bench::new();
-    let mut count = Count { sites: 1, ..Count::default() };
-    for (most, seed) in [(1, 0), (2, 0), (7, 0)].into_iter().chain((0..100).map(|seed| (0, seed))) {
-        let schedule = Schedule::new([None; 2]);
-        schedule.most.set(most);
-        schedule.seed.set(seed);
-        let outcome = bench.run(&schedule, &mut |e| panic!("{}", e.text()));
-        assert!(outcome.is_some_and(|o| o == bench.want), "reads of {most}, seed {seed}");
-        count.schedules += 1;
-        count.identical += 1;
+    for bench in Bench::all() {
+        let mut count = Count { sites: 1, ..Count::default() };
+        for (most, seed) in [(1, 0), (2, 0), (7, 0)].into_iter().chain((0..100).map(|seed| (0, seed))) {
+            let schedule = Schedule::new([None; 2]);
+            schedule.most.set(most);
+            schedule.seed.set(seed);
+            let outcome = bench.run(&schedule, &mut |e| panic!("{}", e.text()));
+            assert!(outcome.is_some_and(|o| o == bench.want), "reads of {most}, seed {seed}");
+            count.schedules += 1;
+            count.identical += 1;
+        }
+        println!("F01 F02, {:?}: {count}", bench.weights);
     }
-    println!("F01 F02: {count}");
 }
 
 #[test]
 fn f10_d12_what_changes_between_reads_never_panics_and_the_header_is_read_once() {
-    let bench = Bench::new();
+    let bench = Bench::new(STREAMED);
     let (mut same, mut other, mut refused) = (0, 0, 0);
     for call in 0..bench.reads {
         for seed in 0..4 {
@@ -245,7 +264,7 @@ impl ReadAt for Watched<'_> {
 
 #[test]
 fn f09_f11_d12_a_file_that_shrinks_is_truncated_and_comes_back() {
-    let bench = Bench::new();
+    let bench = Bench::new(STREAMED);
     let len = bench.file.len() as u64;
     let mut count = Count { sites: bench.reads, ..Count::default() };
     // Cut to different lengths while read number `call` is next, until the third error.
@@ -344,44 +363,45 @@ impl embedded_io::Seek for Cutting<'_> {
 
 #[test]
 fn f24_pairs_of_faults_of_any_kind() {
-    let bench = Bench::new();
-    let mut count = Count { sites: bench.reads + bench.seeks, ..Count::default() };
-    let mut rng = Rng(24);
-    for _ in 0..1000 {
-        let one = |rng: &mut Rng| {
-            let seek = rng.below(4) == 0;
-            let fault = match rng.below(4) {
-                0 => Fault::Fails(rng.one_of(&KINDS)),
-                1 => Fault::Fails(ErrorKind::Interrupted),
-                2 if !seek => Fault::Nothing,
-                2 => Fault::Fails(ErrorKind::TimedOut),
-                _ if seek => Fault::Fails(ErrorKind::Other),
-                _ => Fault::TooMany,
+    for bench in Bench::all() {
+        let mut count = Count { sites: bench.reads + bench.seeks, ..Count::default() };
+        let mut rng = Rng(24);
+        for _ in 0..1000 {
+            let one = |rng: &mut Rng| {
+                let seek = rng.below(4) == 0;
+                let fault = match rng.below(4) {
+                    0 => Fault::Fails(rng.one_of(&KINDS)),
+                    1 => Fault::Fails(ErrorKind::Interrupted),
+                    2 if !seek => Fault::Nothing,
+                    2 => Fault::Fails(ErrorKind::TimedOut),
+                    _ if seek => Fault::Fails(ErrorKind::Other),
+                    _ => Fault::TooMany,
+                };
+                let call = rng.below(if seek { bench.seeks } else { bench.reads });
+                Site { seek, call, times: rng.one_of(&[1, 2, 17, 40, usize::MAX]), fault }
             };
-            let call = rng.below(if seek { bench.seeks } else { bench.reads });
-            Site { seek, call, times: rng.one_of(&[1, 2, 17, 40, usize::MAX]), fault }
-        };
-        let first = one(&mut rng);
-        // The second at any place, or right behind the first: on the retry.
-        let mut second = one(&mut rng);
-        if rng.below(2) == 0 {
-            second =
-                Site { seek: first.seek, call: first.call.saturating_add(first.times.min(50)), ..second };
-            if second.seek && !matches!(second.fault, Fault::Fails(_)) {
-                second.fault = Fault::Elsewhere;
+            let first = one(&mut rng);
+            // The second at any place, or right behind the first: on the retry.
+            let mut second = one(&mut rng);
+            if rng.below(2) == 0 {
+                second =
+                    Site { seek: first.seek, call: first.call.saturating_add(first.times.min(50)), ..second };
+                if second.seek && !matches!(second.fault, Fault::Fails(_)) {
+                    second.fault = Fault::Elsewhere;
+                }
+                if second.seek && second.call == 0 {
+                    continue;
+                }
             }
-            if second.seek && second.call == 0 {
-                continue;
-            }
+            bench.recovers(&mut count, [Some(first), Some(second)], false);
         }
-        bench.recovers(&mut count, [Some(first), Some(second)], false);
+        println!("F24, {:?}: {count}", bench.weights);
     }
-    println!("F24: {count}");
 }
 
 #[test]
 fn f22_work_cancelled_at_every_advance_leaves_the_next_step_as_it_was() {
-    let bench = Bench::new();
+    let bench = Bench::new(STREAMED);
     let mut reader = &bench.file[..];
     let gguf = Gguf::open(&mut reader).expect("a container");
     let model = Model::load(&gguf, &mut reader).expect("a model");

@@ -164,6 +164,7 @@ fn a_restored_session_goes_on_with_the_same_bits() {
             for (context, batch, weights) in [
                 (16, 1, WeightPlacement::Resident),
                 (64, 7, WeightPlacement::Streamed { window: 160 }),
+                (32, 3, WeightPlacement::Pinned { pinned: 2048, window: 160 }),
                 (8, 8, WeightPlacement::Mapped),
             ] {
                 for live in [0, 3, 8] {
