@@ -55,12 +55,12 @@ pub(crate) trait Ints: Copy {
     fn scales8(self, header: &[u8; 16]) -> Self::Scales8;
     /// See [`Picks`](Self::Picks).
     fn picks(self) -> Self::Picks;
-    /// `acc + s[J]·Σ u·y`, `u` in 0..=63.
+    /// `acc + s[J]·Σ u·y + s[J + 1]·Σ u'·y'` of even `J` and two `u` in 0..=63 with their digits.
     fn dot_scaled<const J: usize>(
         self,
         acc: Self::Sums,
-        u: Self::Bytes,
-        y: Self::Bytes,
+        u: [Self::Bytes; 2],
+        y: [Self::Bytes; 2],
         s: &Self::Scales8,
         picks: Self::Picks,
     ) -> Self::Sums;
@@ -69,12 +69,13 @@ pub(crate) trait Ints: Copy {
 
     /// Scales from their bytes.
     fn scales16(self, s: &[i8; 16]) -> Self::Scales16;
-    /// `acc + s[2J]·(Σ u·y of the first 16) + s[2J + 1]·(Σ u·y of the others)`, `u` in 0..=63.
+    /// `acc + s[2J]·(Σ u·y of the first 16) + s[2J + 1]·(Σ u·y of the others)`, and the same of `J + 1` and the second
+    /// `u`, of even `J` and two `u` in 0..=63 with their digits.
     fn dot_grouped<const J: usize>(
         self,
         acc: Self::Sums,
-        u: Self::Bytes,
-        y: Self::Bytes,
+        u: [Self::Bytes; 2],
+        y: [Self::Bytes; 2],
         s: Self::Scales16,
         picks: Self::Picks,
     ) -> Self::Sums;

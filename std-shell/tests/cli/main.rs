@@ -1,9 +1,13 @@
 //! The `barre` command as its users meet it.
 
 mod bench;
+mod constrained;
 mod errors;
+mod files_that_change;
 mod inspect;
 mod logits;
+mod plan;
+mod prompt_cache;
 mod run;
 mod signals;
 mod tokenize;

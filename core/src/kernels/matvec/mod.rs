@@ -77,6 +77,13 @@ macro_rules! table {
 table!(SCALAR, Scalar, Scalar);
 #[cfg(target_arch = "x86_64")]
 table!(AVX2, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), "avx2,fma,f16c");
+#[cfg(target_arch = "x86_64")]
+table!(
+    AVX512,
+    crate::simd::avx512::Avx512,
+    crate::simd::avx512::Avx512::assume(),
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
+);
 #[cfg(target_arch = "aarch64")]
 table!(NEON, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), "neon");
 

@@ -6,12 +6,10 @@ use crate::simd::isa_ops;
 use core::arch::x86_64::*;
 
 /// The operand of a byte shuffle, as wide as a register.
-#[derive(Debug)]
 #[repr(align(32))]
-struct Shuffle([u8; 32]);
+pub(crate) struct Shuffle(pub(crate) [u8; 32]);
 
 /// Operands of the shuffles that pick scales.
-#[derive(Debug)]
 pub(crate) struct Picks {
     /// Repeats byte `j` of each half as eight 16-bit numbers.
     eight: [Shuffle; 8],
@@ -239,26 +237,32 @@ impl Ints for Avx2 {
     fn dot_scaled<const J: usize>(
         self,
         acc: __m256i,
-        u: __m256i,
-        y: __m256i,
+        u: [__m256i; 2],
+        y: [__m256i; 2],
         s: &__m256i,
         picks: &'static Picks,
     ) -> __m256i {
         // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { dot_shuffled(acc, u, y, *s, &picks.eight[J]) }
+        unsafe {
+            let acc = dot_shuffled(acc, u[0], y[0], *s, &picks.eight[J]);
+            dot_shuffled(acc, u[1], y[1], *s, &picks.eight[J + 1])
+        }
     }
 
     #[inline(always)]
     fn dot_grouped<const J: usize>(
         self,
         acc: __m256i,
-        u: __m256i,
-        y: __m256i,
+        u: [__m256i; 2],
+        y: [__m256i; 2],
         s: __m256i,
         picks: &'static Picks,
     ) -> __m256i {
         // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { dot_shuffled(acc, u, y, s, &picks.sixteen[J]) }
+        unsafe {
+            let acc = dot_shuffled(acc, u[0], y[0], s, &picks.sixteen[J]);
+            dot_shuffled(acc, u[1], y[1], s, &picks.sixteen[J + 1])
+        }
     }
 
     #[inline(always)]

@@ -1,0 +1,32 @@
+//! A small model of barre's own: an English command for a house in, one line of JSON out.
+//!
+//! The crate is data: the model, the schema of its answers, and how a prompt is put together. With the feature
+//! `corpus` it has the generator of the sentences that the model was trained on and is measured with. `model/CARD.md`
+//! tells what it can do and how it was made.
+//!
+//! A prompt is the tokenizer's BOS, the sentence without space at its ends, and [`PROMPT_SUFFIX`]; the answer is
+//! decoded greedily under the constraint of [`SCHEMA`].
+
+#![cfg_attr(not(feature = "corpus"), no_std)]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "corpus")]
+pub mod corpus;
+
+/// Bytes at an address that every kernel and block format may read in place.
+#[repr(C, align(64))]
+struct Aligned<T: ?Sized>(T);
+
+static MODEL_FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../model/commands-q4_k_m.gguf"));
+
+/// The model in Q4_K_M, a GGUF file whose tensors lie at addresses divisible by its alignment.
+pub static MODEL: &[u8] = &MODEL_FILE.0;
+
+/// The JSON Schema of the answers.
+pub const SCHEMA: &str = include_str!("../model/schema.json");
+
+/// What follows the sentence in a prompt.
+pub const PROMPT_SUFFIX: &str = "\n";
+
+/// Tokens, the end of the text included, that no right answer exceeds.
+pub const MAX_OUTPUT_TOKENS: usize = 160;
