@@ -4,6 +4,7 @@ use crate::gguf::Name;
 use core::fmt;
 
 /// Why a schema is refused. `offset` is the byte of the schema's text where the fault begins.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaError {
@@ -110,6 +111,7 @@ impl fmt::Display for SchemaError {
 impl core::error::Error for SchemaError {}
 
 /// Why an output cannot be constrained, or cannot go on.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConstrainError {

@@ -158,21 +158,20 @@ impl Config {
     }
 
     pub(crate) fn kernels(&self) -> Result<Kernels, ErrorInfo> {
-        match self.cpu {
-            #[cfg(target_arch = "x86_64")]
+        #[cfg(target_arch = "x86_64")]
+        if self.cpu == Cpu::Avx2 as u32 {
             // SAFETY: the caller says that the CPU and the system have it; `barre_cpu` asks for no less.
-            n if n == Cpu::Avx2 as u32 => {
-                Ok(Kernels::avx2(unsafe { barre_core::simd::avx2::Avx2::assume() }))
-            }
-            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            // SAFETY: the target is compiled for it.
-            n if n == Cpu::Baseline as u32 => {
-                Ok(Kernels::neon(unsafe { barre_core::simd::neon::Neon::assume() }))
-            }
-            #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
-            n if n == Cpu::Baseline as u32 => Ok(Kernels::scalar()),
-            _ => Err(bad(b"cpu")),
+            return Ok(Kernels::avx2(unsafe { barre_core::simd::avx2::Avx2::assume() }));
         }
+        if self.cpu != Cpu::Baseline as u32 {
+            return Err(bad(b"cpu"));
+        }
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        // SAFETY: the target is compiled for it.
+        let kernels = Kernels::neon(unsafe { barre_core::simd::neon::Neon::assume() });
+        #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
+        let kernels = Kernels::scalar();
+        Ok(kernels)
     }
 
     pub(crate) const fn sampler(&self) -> SamplerParams {

@@ -207,7 +207,6 @@ impl From<PlanError> for ErrorInfo {
             PlanError::TooBig { region, need, .. } => {
                 Self::new(Status::Memory).named(region.as_bytes()).needing(need)
             }
-            #[allow(unreachable_patterns, reason = "the enumeration is open")]
             _ => Self::new(Status::BadConfig),
         }
     }

@@ -6,6 +6,7 @@ use core::fmt;
 use embedded_io::ErrorKind;
 
 /// A part of a saved session with a checksum of its own.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SavedPart {
     /// The fixed fields at the beginning.
@@ -17,6 +18,7 @@ pub enum SavedPart {
 }
 
 /// Why a session could not be saved, or a saved one not restored. Offsets count from the saved session's first byte.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SavedError {
