@@ -285,7 +285,7 @@ impl Evaluation<'_> {
                 score.right += 1;
             } else if self.args.show_wrong && !sample.answer.is_empty() {
                 let Sample { sentence, answer: right } = sample;
-                let (format, mode) = (self.format.name(), mode_name(self.mode));
+                let (format, mode) = (self.format.name(), self.mode.name());
                 note(format_args!("{format} {mode}: {sentence}\n  got   {answer}\n  right {right}\n"));
             }
         }
@@ -299,13 +299,6 @@ impl Score {
         self.right += other.right;
         self.valid += other.valid;
         self.too_long += other.too_long;
-    }
-}
-
-const fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Int8 => "int8",
-        Mode::Exact => "exact",
     }
 }
 
@@ -333,7 +326,7 @@ impl Row {
             "| {} | {:.2} | {} | {} | {sentences} | {exact} | {valid} | {too_long} |",
             self.format,
             self.bytes as f64 / 1e6,
-            mode_name(self.mode),
+            self.mode.name(),
             self.split.name(),
         );
         out
@@ -344,7 +337,7 @@ impl Row {
         json!({
             "format": self.format,
             "bytes": self.bytes,
-            "mode": mode_name(self.mode),
+            "mode": self.mode.name(),
             "split": self.split.name(),
             "sentences": sentences,
             "exact_match": (self.split != Split::Random).then_some(right),
