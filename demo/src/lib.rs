@@ -29,4 +29,4 @@ pub const SCHEMA: &str = include_str!("../model/schema.json");
 pub const PROMPT_SUFFIX: &str = "\n";
 
 /// Tokens, the end of the text included, that no right answer exceeds.
-pub const MAX_OUTPUT_TOKENS: usize = 160;
+pub const MAX_OUTPUT_TOKENS: usize = 96;

@@ -6,6 +6,7 @@ mod inspect;
 mod logits;
 mod output;
 mod progress;
+mod quantize;
 mod run;
 mod tokenize;
 mod trace;
@@ -43,6 +44,8 @@ enum Command {
     Logits(logits::Args),
     /// Show the tokens of a text
     Tokenize(tokenize::Args),
+    /// Write a model's weights in another format
+    Quantize(quantize::Args),
     /// Measure prefill and decode, with llama-bench's table and JSON keys
     Bench(bench::Args),
 }
@@ -55,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Logits(args) => logits::run(&args),
         Command::Tokenize(args) => tokenize::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {
