@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// File to be written
     output: PathBuf,
     /// Format, or a mix of formats with llama.cpp's name
-    #[arg(short, long = "type", value_name = "TYPE", value_parser = mix_named)]
+    #[arg(long = "type", value_name = "TYPE", value_parser = mix_named)]
     mix: Mix,
     /// Every matrix in the format itself, none in a better one
     #[arg(long)]
@@ -100,7 +100,9 @@ fn is_matrix(info: &TensorInfo<'_>) -> bool {
 fn header(gguf: &Gguf, source: &Source, plan: &[Planned<'_>], mix: Mix) -> Result<Builder, String> {
     let mut header = Builder::new();
     let failed = |e: &dyn std::fmt::Display| e.to_string();
-    header.alignment(gguf.alignment()).map_err(|e| failed(&e))?;
+    if gguf.get("general.alignment").is_some() {
+        header.alignment(gguf.alignment()).map_err(|e| failed(&e))?;
+    }
     for entry in gguf.metadata() {
         let key = std::str::from_utf8(entry.key()).map_err(|e| failed(&e))?;
         if matches!(key, "general.alignment" | "general.file_type" | "general.quantization_version") {

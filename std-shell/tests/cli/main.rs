@@ -4,6 +4,7 @@ mod bench;
 mod errors;
 mod inspect;
 mod logits;
+mod quantize;
 mod run;
 mod signals;
 mod tokenize;
