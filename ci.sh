@@ -6,7 +6,10 @@
 #   test    the whole test suite on this machine (BARRE_SHARED names the shared test data)
 #   nostd   core builds for targets that have no standard library
 #   qemu    kernels and golden models as an aarch64 program under qemu-aarch64, on three CPUs
-#   miri    core's unsafe code that has no intrinsics, under Miri (nightly toolchain)
+#   miri    core's unsafe code that has no intrinsics, under Miri (nightly toolchain); parsing with 32-bit addresses and
+#           saved sessions on a big-endian machine
+#   fuzz-smoke  every fuzz target for 20 s on the corpus in the tree (nightly toolchain, cargo-fuzz)
+#   fuzz    every fuzz target for FUZZ_SECONDS (3600), its corpus kept in fuzz/target/corpus
 #   deny    licences and advisories of the dependencies (cargo-deny)
 #
 # A job fails when a tool that it needs is missing; none skips.
@@ -53,7 +56,25 @@ job_miri() {
   cargo +nightly miri --version >/dev/null || { echo "ci.sh: this job needs the miri component of nightly" >&2; exit 1; }
   # Kernels are instantiated for every instruction set elsewhere; here it is the pointers between threads.
   MIRIFLAGS=-Zmiri-ignore-leaks cargo +nightly miri test -p barre-core --lib -- kernels::parallel kernels::out kernels::acts io::
+  cargo +nightly miri test -p barre-core --lib --target i686-unknown-linux-gnu -- gguf:: io::
+  cargo +nightly miri test -p barre-core --lib --target s390x-unknown-linux-gnu -- session::
 }
+
+# Runs every target of the folder `fuzz` for $1 seconds; finds are added to the folder $2.
+fuzz_all() {
+  need cargo-fuzz "cargo install cargo-fuzz"
+  local target
+  for target in $(cd fuzz && cargo +nightly fuzz list --fuzz-dir .); do
+    echo "== fuzz $target"
+    mkdir -p "$2/$target"
+    (cd fuzz && cargo +nightly fuzz run --fuzz-dir . "$target" "$2/$target" "corpus/$target" -- \
+      -max_total_time="$1" -max_len=8192 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1)
+  done
+}
+
+job_fuzz-smoke() { local found; found=$(mktemp -d); fuzz_all 20 "$found"; rm -rf "$found"; }
+
+job_fuzz() { fuzz_all "${FUZZ_SECONDS:-3600}" "$PWD/fuzz/target/corpus"; }
 
 job_deny() { need cargo-deny; cargo deny check; }
 

@@ -7,7 +7,7 @@
 //! 3. [`quant`]: the block formats that weights are stored in.
 //! 4. [`simd`] and [`kernels`]: fused kernels that multiply weights where they lie, in their blocks.
 //! 5. [`model`]: hyperparameters, the memory plan, the KV cache, the forward pass.
-//! 6. [`tokenizer`] and [`sampler`]: text in, text out.
+//! 6. [`tokenizer`], [`sampler`] and [`constrain`]: text in, text out, in the form of a JSON Schema if you like.
 //! 7. [`session`]: what a caller holds.
 //!
 //! No threads, clocks, files, entropy or globals live here. Threads come in through
@@ -20,6 +20,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod constrain;
 pub mod gguf;
 pub mod io;
 pub mod kernels;

@@ -79,10 +79,24 @@ fn missing(isa: IsaKind) -> Vec<&'static str> {
             use std::arch::is_x86_feature_detected as has;
             &[("avx2", has!("avx2")), ("fma", has!("fma")), ("f16c", has!("f16c"))]
         }
+        #[cfg(target_arch = "x86_64")]
+        IsaKind::Avx512 => {
+            use std::arch::is_x86_feature_detected as has;
+            &[
+                ("avx512f", has!("avx512f")),
+                ("avx512bw", has!("avx512bw")),
+                ("avx512dq", has!("avx512dq")),
+                ("avx512vl", has!("avx512vl")),
+                ("avx512vnni", has!("avx512vnni")),
+                ("avx2", has!("avx2")),
+                ("fma", has!("fma")),
+                ("f16c", has!("f16c")),
+            ]
+        }
         #[cfg(target_arch = "aarch64")]
         IsaKind::Neon => &[("neon", std::arch::is_aarch64_feature_detected!("neon"))],
         #[cfg(not(target_arch = "x86_64"))]
-        IsaKind::Avx2 => &[("x86-64", false)],
+        IsaKind::Avx2 | IsaKind::Avx512 => &[("x86-64", false)],
         #[cfg(not(target_arch = "aarch64"))]
         IsaKind::Neon => &[("aarch64", false)],
         _ => &[("an instruction set of this build", false)],
@@ -99,6 +113,9 @@ fn of(isa: IsaKind) -> Option<Kernels> {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: none of the features that the proof stands for is missing.
         IsaKind::Avx2 => Some(Kernels::avx2(unsafe { barre_core::simd::avx2::Avx2::assume() })),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: none of the features that the proof stands for is missing.
+        IsaKind::Avx512 => Some(Kernels::avx512(unsafe { barre_core::simd::avx512::Avx512::assume() })),
         #[cfg(target_arch = "aarch64")]
         // SAFETY: none of the features that the proof stands for is missing.
         IsaKind::Neon => Some(Kernels::neon(unsafe { barre_core::simd::neon::Neon::assume() })),

@@ -1,12 +1,12 @@
 //! A model file opened for work: the pieces of the core put together.
 
 use crate::detect::{self, IsaError};
-use crate::memory::Arena;
+use crate::memory::{self, Arena};
 use crate::pool::{BadThreads, Pool};
-use crate::source::{Access, OpenError, Source};
+use crate::source::{Access, OpenError, Reader, Source, SourceOptions};
 use barre_core::gguf::{Gguf, GgufError};
 use barre_core::kernels::{Executor as _, Kernels, KvType, Mode};
-use barre_core::model::{Limits, Model, ModelError, Plan, PlanError, WeightPlacement};
+use barre_core::model::{Chunks, Limits, Model, ModelError, Plan, PlanError, WeightPlacement};
 use barre_core::session::{Session, SessionError};
 use barre_core::tokenizer::{Tokenizer, VocabError};
 use std::fmt;
@@ -76,12 +76,14 @@ from! {
 /// How a file is to be opened.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
-    /// How its bytes are reached.
-    pub access: Access,
+    /// How the file is opened.
+    pub source: SourceOptions,
     /// The instruction set, by name; `None`: what `BARRE_ISA` names, or the machine's best.
     pub isa: Option<String>,
     /// Threads; `None`: one a core.
     pub threads: Option<usize>,
+    /// Whether the weights of a mapped file stay in its own pages, rather than move to huge ones where there is room.
+    pub small_pages: bool,
 }
 
 /// How a session is to be run.
@@ -95,11 +97,14 @@ pub struct SessionOptions {
     pub kv: KvType,
     /// How activations are multiplied.
     pub mode: Mode,
+    /// The most memory, in bytes, that the whole process may hold; weights that have no room are read each time
+    /// they are needed. `None`: whatever the model takes. It is kept only if the file is read, not mapped.
+    pub ram: Option<u64>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { context: None, batch: 512, kv: KvType::F16, mode: Mode::Int8 }
+        Self { context: None, batch: 512, kv: KvType::F16, mode: Mode::Int8, ram: None }
     }
 }
 
@@ -107,8 +112,14 @@ impl Default for SessionOptions {
 /// made for 128k positions would plan for.
 const DEFAULT_CONTEXT: usize = 4096;
 
-/// Bytes of the window through which weights are read that are not mapped.
-const WINDOW: usize = 4 << 20;
+/// Bytes that are read at a time of a file that is not mapped, and buffers for them.
+const CHUNK: usize = 1 << 20;
+const SLOTS: usize = 8;
+
+/// What a process comes to hold after its session is planned, beside the plan's own memory: pages of the program that
+/// it has not run yet, the stacks of threads, the text; and for each token of the vocabulary what a sampler sorts.
+const RESERVE: u64 = 5 << 18;
+const RESERVE_PER_TOKEN: u64 = 8;
 
 /// A model file, opened and checked, with kernels and threads to run it.
 #[derive(Debug)]
@@ -132,7 +143,8 @@ impl Engine {
             Some(threads) => Pool::new(threads)?,
             None => Pool::for_this_machine(),
         };
-        let source = Source::open(path, options.access)?;
+        let source = Source::open_with(path, &options.source)?;
+        let source = if options.small_pages { source } else { source.with_huge_pages() };
         let gguf = Gguf::open(&mut &source)?;
         let model = Model::load(&gguf, &mut &source)?;
         Ok(Self { source, gguf, model, kernels, pool })
@@ -187,10 +199,14 @@ impl Engine {
 
     /// The memory of a session.
     ///
+    /// With [`SessionOptions::ram`], what the process holds now is taken from that first. So what the session's user
+    /// needs beside it, such as the tokenizer, is to be made before.
+    ///
     /// # Errors
-    /// [`PlanError`] if an option is out of range.
+    /// [`PlanError`] if an option is out of range, or the memory too little for the model.
     pub fn plan(&self, options: &SessionOptions) -> Result<Plan, PlanError> {
         let own = self.model.hparams().context_length;
+        let row = self.model.matrices().map(|m| m.row_bytes()).max().unwrap_or(0);
         let limits = Limits {
             context: options.context.unwrap_or(own.min(DEFAULT_CONTEXT)),
             batch: options.batch,
@@ -199,13 +215,39 @@ impl Engine {
             threads: self.pool.threads(),
             weights: match self.source.access() {
                 Access::Map => WeightPlacement::Mapped,
-                Access::Read => {
-                    let row = self.model.matrices().map(|m| m.row_bytes()).max().unwrap_or(0);
-                    WeightPlacement::Streamed { window: WINDOW.max(row) }
+                Access::Read | Access::Direct => {
+                    WeightPlacement::Lent { pinned: 0, chunk: CHUNK.max(row), slots: SLOTS }
                 }
             },
         };
-        Plan::new(&self.model, &self.kernels, &limits)
+        match options.ram {
+            None => Plan::new(&self.model, &self.kernels, &limits),
+            Some(ram) => self.plan_within(&limits, ram, self.process_bytes()),
+        }
+    }
+
+    /// What the process will hold beside a session's memory: what it holds now, and a reserve. 0 where the system does
+    /// not tell.
+    #[must_use]
+    pub fn process_bytes(&self) -> u64 {
+        let sampler = RESERVE_PER_TOKEN.saturating_mul(self.model.hparams().vocab_size as u64);
+        memory::resident().map_or(0, |now| now.saturating_add(RESERVE).saturating_add(sampler))
+    }
+
+    /// The plan that makes the most of `ram` bytes, of which the process itself holds `process`.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn plan_within(&self, limits: &Limits, ram: u64, process: u64) -> Result<Plan, PlanError> {
+        let whole = |e| match e {
+            PlanError::OverBudget { region, need, .. } => {
+                let region = if process >= ram { "the program itself" } else { region };
+                PlanError::OverBudget { region, need: need.saturating_add(process), have: ram }
+            }
+            e => e,
+        };
+        let budget = usize::try_from(ram.saturating_sub(process)).unwrap_or(usize::MAX);
+        Plan::within(&self.model, &self.kernels, limits, Chunks::Lent, budget).map_err(whole)
     }
 
     /// Memory for a session of `plan`.
@@ -213,18 +255,31 @@ impl Engine {
     /// # Errors
     /// [`Error::Memory`].
     pub fn arena(plan: &Plan) -> Result<Arena, Error> {
-        Arena::new(plan.bytes()).map_err(|error| Error::Memory { bytes: plan.bytes(), error })
+        let memory = match plan.limits().weights {
+            WeightPlacement::Mapped => Arena::new(plan.bytes()),
+            // Who counts the bytes of a process wants them counted from the start.
+            _ => Arena::populated(plan.bytes()),
+        };
+        memory.map_err(|error| Error::Memory { bytes: plan.bytes(), error })
     }
 
     /// A session in `arena`, which [`arena`](Self::arena) made for the same plan.
     ///
     /// # Errors
-    /// [`SessionError`].
+    /// [`Error::Session`], or [`Error::Memory`] if the buffers are not to be had from which weights are lent.
     pub fn session<'a>(
         &'a self,
         plan: &Plan,
         arena: &'a mut Arena,
-    ) -> Result<Session<'a, &'a Source>, SessionError> {
-        Session::new(&self.model, &self.source, plan, arena.bytes_mut(), &self.kernels, &self.pool)
+    ) -> Result<Session<'a, Reader<'a>>, Error> {
+        let reader = match plan.limits().weights {
+            WeightPlacement::Lent { slots, .. } => {
+                let bytes = plan.reader_bytes();
+                Reader::lending(&self.source, slots, plan.reader_slot_bytes())
+                    .map_err(|error| Error::Memory { bytes, error })?
+            }
+            _ => Reader::new(&self.source),
+        };
+        Ok(Session::new(&self.model, reader, plan, arena.bytes_mut(), &self.kernels, &self.pool)?)
     }
 }

@@ -33,8 +33,11 @@
 //! # }
 //! ```
 
+mod ahead;
 pub mod detect;
 pub mod engine;
+mod huge;
 pub mod memory;
 pub mod pool;
 pub mod source;
+mod storage;

@@ -92,6 +92,15 @@ impl Pool {
         if !(1..=MAX_THREADS).contains(&threads) {
             return Err(BadThreads(threads));
         }
+        Ok(Self::spawned(threads, spin, |builder, work| builder.spawn(work)))
+    }
+
+    /// A pool of the threads that `spawn` can have, at most `threads` with the caller's.
+    fn spawned(
+        threads: usize,
+        spin: Duration,
+        mut spawn: impl FnMut(thread::Builder, Work) -> std::io::Result<thread::JoinHandle<()>>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             job: UnsafeCell::new(None),
@@ -103,14 +112,13 @@ impl Pool {
         let mut workers = Vec::new();
         for i in 1..threads {
             let shared = Arc::clone(&shared);
-            let spawned =
-                thread::Builder::new().name(format!("barre-{i}")).spawn(move || work(&shared, i - 1));
-            match spawned {
+            let builder = thread::Builder::new().name(format!("barre-{i}"));
+            match spawn(builder, Box::new(move || work(&shared, i - 1))) {
                 Ok(handle) => workers.push(handle),
                 Err(_) => break,
             }
         }
-        Ok(Self { shared, workers, busy: Mutex::new(()) })
+        Self { shared, workers, busy: Mutex::new(()) }
     }
 
     /// One thread for each core that this process may use.
@@ -227,6 +235,9 @@ impl Patience {
     }
 }
 
+/// What a worker does all its life.
+type Work = Box<dyn FnOnce() + Send>;
+
 fn work(shared: &Shared, index: usize) {
     let mut done = 0;
     loop {
@@ -307,6 +318,22 @@ mod tests {
             }
         });
         assert_eq!(names.into_inner().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn f25_threads_that_cannot_be_had_are_done_without() {
+        for k in 0..4 {
+            let mut spawned = 0;
+            let pool = Pool::spawned(4, Duration::ZERO, |builder, work| {
+                if spawned == k {
+                    return Err(std::io::ErrorKind::WouldBlock.into());
+                }
+                spawned += 1;
+                builder.spawn(work)
+            });
+            assert_eq!(pool.threads(), (k + 1).min(4), "spawn {k} fails");
+            assert_eq!(count(&pool, 1000), 1000);
+        }
     }
 
     #[test]

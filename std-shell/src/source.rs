@@ -1,11 +1,16 @@
 //! A model file: mapped, or read at positions.
 
-use barre_core::io::{AbsOffset, IoError, IoOp, ReadAt};
+use crate::ahead::ReadAhead;
+use crate::huge::HugeCopy;
+use crate::storage::Storage;
+pub use crate::storage::{MAX_RETRIES, OnRetry, ReadFigures, Retry};
+use barre_core::io::{AbsOffset, IoError, ReadAt};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 /// How a file's bytes are reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +20,20 @@ pub enum Access {
     Map,
     /// Read at positions, as a board with less memory than the model has bytes must.
     Read,
+    /// As [`Read`](Self::Read), but what is streamed is read around the system's page cache, which a model larger
+    /// than the memory only flushes: no byte is copied on its way. Some file systems cannot do that.
+    Direct,
+}
+
+/// How a file is to be opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SourceOptions {
+    /// How its bytes are reached.
+    pub access: Access,
+    /// Read no faster than so many bytes a second, as from slower storage. It does not slow a mapped file.
+    pub read_speed: Option<f64>,
+    /// Told of every read that is tried again.
+    pub on_retry: Option<OnRetry>,
 }
 
 /// Why a file cannot be opened.
@@ -56,12 +75,17 @@ impl std::error::Error for OpenError {}
 /// An open model file.
 ///
 /// A mapped file that another process cuts short raises SIGBUS when the missing part is touched, and nothing can
-/// prevent that; [`Access::Read`] answers with an error instead.
+/// prevent that; [`Access::Read`] answers with an error instead. What is written into the file meanwhile is read as it
+/// is then, either way; [`is_unchanged`](Self::is_unchanged) tells.
 #[derive(Debug)]
 pub struct Source {
-    file: File,
+    storage: Arc<Storage>,
     len: u64,
+    modified: Option<SystemTime>,
     map: Option<memmap2::Mmap>,
+    huge: Option<HugeCopy>,
+    /// Whether all pages were mapped at once.
+    populated: bool,
 }
 
 impl Source {
@@ -70,6 +94,14 @@ impl Source {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
+        Self::open_with(path, &SourceOptions { access, ..SourceOptions::default() })
+    }
+
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_with(path: &Path, options: &SourceOptions) -> Result<Self, OpenError> {
         let io = |error| OpenError::Io { path: path.to_owned(), error };
         // Asked before it is opened: opening a pipe would wait for its writer.
         regular(path, &std::fs::metadata(path).map_err(io)?)?;
@@ -80,27 +112,64 @@ impl Source {
         if len == 0 {
             return Err(OpenError::Empty(path.to_owned()));
         }
-        let map = match access {
-            Access::Read => None,
+        let mut populated = false;
+        let map = match options.access {
+            Access::Read | Access::Direct => None,
             Access::Map => {
-                let mut options = memmap2::MmapOptions::new();
+                let mut map = memmap2::MmapOptions::new();
                 // One call that maps every page costs some 20 ms for 600 MB; as many page faults cost ten times that.
                 // A file larger than the free memory would push its own beginning out again.
                 if available_memory().is_none_or(|free| len < free) {
-                    options.populate();
+                    map.populate();
+                    populated = true;
                 }
                 // SAFETY: the map is private to this value and read-only. That other processes may change the file
                 // underneath is documented at the type; the core takes any bytes.
-                Some(unsafe { options.map(&file) }.map_err(io)?)
+                Some(unsafe { map.map(&file) }.map_err(io)?)
             }
         };
-        Ok(Self { file, len, map })
+        let direct = match options.access {
+            Access::Direct => Some(open_direct(path).map_err(io)?),
+            Access::Map | Access::Read => None,
+        };
+        let storage = Storage::new(file, direct, options.read_speed, options.on_retry);
+        Ok(Self {
+            storage: Arc::new(storage),
+            len,
+            modified: meta.modified().ok(),
+            map,
+            huge: None,
+            populated,
+        })
+    }
+
+    /// Has the tensors of a mapped file copied to huge pages as they are used, a few a token, if the file is large
+    /// enough to gain from it and the memory holds it twice with room to spare.
+    #[must_use]
+    pub fn with_huge_pages(mut self) -> Self {
+        if self.map.is_some() {
+            self.huge = HugeCopy::new(self.len, available_memory());
+        }
+        self
+    }
+
+    /// Bytes that are in huge pages by now.
+    #[must_use]
+    pub fn huge_bytes(&self) -> u64 {
+        self.huge.as_ref().map_or(0, HugeCopy::bytes)
     }
 
     /// Bytes of the file when it was opened.
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether the file still has the length and the time of last writing that it had when it was opened. One call of
+    /// the system's, cheap beside a token.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.storage.metadata().is_ok_and(|now| now.len() == self.len && now.modified().ok() == self.modified)
     }
 
     /// Never: an empty file is not opened.
@@ -119,8 +188,19 @@ impl Source {
 
     /// How the file's bytes are reached.
     #[must_use]
-    pub const fn access(&self) -> Access {
-        if self.map.is_some() { Access::Map } else { Access::Read }
+    pub fn access(&self) -> Access {
+        match &self.map {
+            Some(_) => Access::Map,
+            None if self.storage.is_direct() => Access::Direct,
+            None => Access::Read,
+        }
+    }
+
+    /// What has been read so far through the file, by all its readers, and what it has cost. Of a mapped file only
+    /// the system knows.
+    #[must_use]
+    pub fn figures(&self) -> ReadFigures {
+        self.storage.figures()
     }
 }
 
@@ -129,29 +209,100 @@ impl ReadAt for &Source {
         if let Some(map) = &self.map {
             return (&map[..]).read_at(at, buf);
         }
-        let mut done = 0;
-        while done < buf.len() {
-            let (need, len) = (buf.len(), buf.len() - done);
-            let offset = at.get().saturating_add(done as u64);
-            match self.file.read_at(&mut buf[done..], offset) {
-                Ok(0) => return Err(IoError::Truncated { offset, need: need as u64, have: done as u64 }),
-                Ok(n) => done += n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => {
-                    return Err(IoError::Io { op: IoOp::Read, kind: e.kind().into(), offset, len });
-                }
-            }
-        }
-        Ok(())
+        self.storage.read(at.get(), buf)
     }
 
     fn view(&self, at: AbsOffset, len: usize) -> Option<&[u8]> {
-        self.bytes(at, len)
+        match (&self.huge, &self.map) {
+            (Some(huge), Some(map)) => huge.view(map, usize::try_from(at.get()).ok()?, len),
+            _ => self.bytes(at, len),
+        }
+    }
+
+    fn prefetch(&mut self, at: AbsOffset, len: u64) {
+        match &self.map {
+            // What is mapped already needs no call.
+            Some(_) if self.populated => {}
+            Some(map) => {
+                #[cfg(target_os = "linux")]
+                if let (Ok(at), Ok(len)) = (usize::try_from(at.get()), usize::try_from(len))
+                    && at.checked_add(len).is_some_and(|end| end <= map.len())
+                {
+                    let _ = map.advise_range(memmap2::Advice::WillNeed, at, len);
+                }
+                #[cfg(not(target_os = "linux"))]
+                let _ = map;
+            }
+            None => self.storage.advise(at.get(), len),
+        }
     }
 
     fn len(&mut self) -> Result<u64, IoError> {
         Ok(self.len)
     }
+}
+
+/// A session's own access to the file: with threads that read ahead, where the session's plan has weights lent.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    source: &'a Source,
+    ahead: Option<ReadAhead>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader that leaves reading ahead to the system.
+    #[must_use]
+    pub const fn new(source: &'a Source) -> Self {
+        Self { source, ahead: None }
+    }
+
+    /// A reader that lends chunks from `slots` buffers of `slot_bytes`, as [`Plan`](barre_core::model::Plan) has them.
+    ///
+    /// # Errors
+    /// The system's reason for not giving the memory.
+    pub fn lending(source: &'a Source, slots: usize, slot_bytes: usize) -> std::io::Result<Self> {
+        let ahead = ReadAhead::new(Arc::clone(&source.storage), slots, slot_bytes)?;
+        Ok(Self { source, ahead: Some(ahead) })
+    }
+}
+
+impl ReadAt for Reader<'_> {
+    fn read_at(&mut self, at: AbsOffset, buf: &mut [u8]) -> Result<(), IoError> {
+        self.source.read_at(at, buf)
+    }
+
+    fn view(&self, at: AbsOffset, len: usize) -> Option<&[u8]> {
+        ReadAt::view(&self.source, at, len)
+    }
+
+    fn prefetch(&mut self, at: AbsOffset, len: u64) {
+        match (&mut self.ahead, usize::try_from(len)) {
+            (Some(ahead), Ok(len)) => ahead.announce(at.get(), len),
+            _ => self.source.prefetch(at, len),
+        }
+    }
+
+    fn lend(&mut self, at: AbsOffset, len: usize) -> Result<Option<&[u8]>, IoError> {
+        match &mut self.ahead {
+            Some(ahead) => ahead.lend(at.get(), len),
+            None => Ok(ReadAt::view(&self.source, at, len)),
+        }
+    }
+
+    fn len(&mut self) -> Result<u64, IoError> {
+        Ok(self.source.len)
+    }
+}
+
+/// The file at `path`, to be read around the page cache.
+fn open_direct(path: &Path) -> std::io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        File::options().read(true).custom_flags(libc::O_DIRECT).open(path)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(std::io::Error::new(ErrorKind::Unsupported, format!("{}: no direct reads here", path.display())))
 }
 
 fn regular(path: &Path, meta: &Metadata) -> Result<(), OpenError> {
@@ -183,7 +334,7 @@ mod tests {
     fn both_ways_give_the_same_bytes_and_the_same_errors() {
         let bytes: Vec<u8> = (0..10_000u32).map(|i| (i * 7) as u8).collect();
         let path = file("bytes", &bytes);
-        for access in [Access::Map, Access::Read] {
+        for access in [Access::Map, Access::Read, Access::Direct] {
             let source = Source::open(&path, access).unwrap();
             let mut reader = &source;
             assert_eq!(ReadAt::len(&mut reader), Ok(10_000));

@@ -43,21 +43,9 @@ fn multiply(
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+/// The kernels that `BARRE_ISA` names, or this machine's best.
 fn fastest() -> Kernels {
-    assert!(std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma"));
-    assert!(std::is_x86_feature_detected!("f16c"));
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn proof() -> Kernels {
-        Kernels::avx2(barre_core::simd::avx2::Avx2::assume())
-    }
-    // SAFETY: the features have just been detected.
-    unsafe { proof() }
-}
-
-#[cfg(target_arch = "aarch64")]
-fn fastest() -> Kernels {
-    Kernels::neon(barre_core::simd::neon::Neon::assume())
+    barre::detect::kernels_named(None).expect("kernels")
 }
 
 fn bench(format: WeightFormat, mode: Mode, tokens: usize) {
@@ -69,17 +57,13 @@ fn bench(format: WeightFormat, mode: Mode, tokens: usize) {
     let mut memory = Vec::new();
     let mut acts =
         ActsMut::new(kind, mode, K, tokens, aligned(&mut memory, bytes)).expect("aligned and long enough");
+    let (scalar, fast) = (Kernels::scalar(), fastest());
     for t in 0..tokens {
-        let token = acts.token_mut(t);
-        token.q.iter_mut().for_each(|q| *q = (noise(&mut state) as i8).max(-127));
-        for (sum, q) in token.sums.iter_mut().zip(token.q.chunks(kind.sum_len())) {
-            *sum = q.iter().map(|&q| i16::from(q)).sum();
-        }
-        token.d.fill(0.01);
+        let x: Vec<f32> = (0..K).map(|_| (noise(&mut state) as i32) as f32).collect();
+        scalar.quantize(kind, mode, &x, acts.token_mut(t));
     }
     let acts = acts.finish();
     let mut out = vec![0.0; tokens * ROWS];
-    let (scalar, fast) = (Kernels::scalar(), fastest());
     let need = |k: &Kernels| k.matmul_scratch_bytes(format, K, tokens);
     let mut memory = Vec::new();
     let scratch = aligned(&mut memory, need(&scalar).max(need(&fast)));

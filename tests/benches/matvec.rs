@@ -40,7 +40,7 @@ fn aligned(memory: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
 }
 
 fn main() {
-    let megabytes = std::env::args().filter_map(|a| a.parse::<usize>().ok()).next().unwrap_or(256);
+    let megabytes = std::env::args().filter_map(|a| a.parse::<f64>().ok()).next().unwrap_or(256.0);
     let kernels = barre::detect::kernels_named(None).expect("kernels");
     println!("{}, one thread, rows of {K}, {megabytes} MB", kernels.isa());
     println!("{:6} {:6} {:>9} {:>9} {:>7}  same bits as scalar", "format", "mode", "GB/s", "read", "ratio");
@@ -48,7 +48,7 @@ fn main() {
         std::env::args().filter_map(|a| WeightFormat::ALL.into_iter().find(|f| f.name() == a)).collect();
     for format in WeightFormat::ALL.into_iter().filter(|f| asked.is_empty() || asked.contains(f)) {
         let row_bytes = format.row_bytes(K).expect("whole blocks");
-        let rows = megabytes * 1_000_000 / row_bytes;
+        let rows = (megabytes * 1e6) as usize / row_bytes;
         // Small numbers whatever the format: no scale is NaN.
         let weights: Vec<u8> = (0..rows * row_bytes).map(|i| (i * 7 % 48) as u8).collect();
         for mode in [Mode::Int8, Mode::Exact] {
@@ -80,7 +80,10 @@ fn measure(kernels: &Kernels, format: WeightFormat, mode: Mode, weights: &[u8], 
             black_box(plain_read(weights));
         }));
         fused.push(time(|| {
-            kernels.matvec(format, weights, &acts.token(0), &mut out, scratch);
+            // As many rows as a thread claims at a time.
+            for (weights, out) in weights.chunks(64 * weights.len() / rows).zip(out.chunks_mut(64)) {
+                kernels.matvec(format, weights, &acts.token(0), out, scratch);
+            }
             black_box(&out);
         }));
     }

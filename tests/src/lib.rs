@@ -1,5 +1,8 @@
 //! Helpers shared by the integration tests.
 
+pub mod clock;
+pub mod faults;
+pub mod fuzz;
 pub mod models;
 pub mod raw;
 pub mod readers;

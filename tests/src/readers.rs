@@ -1,6 +1,9 @@
 //! Readers of one content in several manners.
 
-use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
+use barre_core::io::{AbsOffset, IoError, IoOp, ReadAt};
+use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io::{self, Cursor};
 
 /// A `std::io` reader or writer as an `embedded_io` one, reading at most `most` bytes a call.
@@ -52,5 +55,95 @@ impl<W: io::Write> Write for Std<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// A reader without views that lends what it has read ahead, on storage of a given speed, in simulated time.
+///
+/// One read at a time, in the order of the announcements; a buffer for each of the last `slots` of them.
+#[derive(Debug)]
+pub struct Lender<'a> {
+    bytes: &'a [u8],
+    slots: usize,
+    seconds_per_byte: f64,
+    clock: &'a Clock,
+    /// Announced ranges, and when each has been read.
+    announced: VecDeque<(u64, usize, f64)>,
+    storage_free: f64,
+    /// Every range that was read ahead or lent without having been announced, in order.
+    pub reads: Vec<(u64, usize)>,
+    /// How many ranges were announced at each call of `lend`, the wanted one among them.
+    pub depths: Vec<usize>,
+    /// Calls of `lend` so far.
+    pub calls: usize,
+    /// The number of the call that fails.
+    pub fail_at: usize,
+}
+
+/// Simulated seconds.
+#[derive(Debug, Default)]
+pub struct Clock(pub Cell<f64>);
+
+impl Clock {
+    /// Lets `seconds` pass.
+    pub fn advance(&self, seconds: f64) {
+        self.0.set(self.0.get() + seconds);
+    }
+}
+
+impl<'a> Lender<'a> {
+    /// Reads `bytes_per_second` of `bytes` into `slots` buffers.
+    #[must_use]
+    pub fn new(bytes: &'a [u8], slots: usize, bytes_per_second: f64, clock: &'a Clock) -> Self {
+        Self {
+            bytes,
+            slots,
+            seconds_per_byte: bytes_per_second.recip(),
+            clock,
+            announced: VecDeque::new(),
+            storage_free: 0.0,
+            reads: Vec::new(),
+            depths: Vec::new(),
+            calls: 0,
+            fail_at: usize::MAX,
+        }
+    }
+}
+
+impl ReadAt for Lender<'_> {
+    fn read_at(&mut self, at: AbsOffset, buf: &mut [u8]) -> Result<(), IoError> {
+        self.clock.advance(buf.len() as f64 * self.seconds_per_byte);
+        self.bytes.read_at(at, buf)
+    }
+
+    fn prefetch(&mut self, at: AbsOffset, len: u64) {
+        if self.announced.len() == self.slots {
+            self.announced.pop_front();
+        }
+        let start = self.storage_free.max(self.clock.0.get());
+        self.storage_free = start + len as f64 * self.seconds_per_byte;
+        self.reads.push((at.get(), len as usize));
+        self.announced.push_back((at.get(), len as usize, self.storage_free));
+    }
+
+    fn lend(&mut self, at: AbsOffset, len: usize) -> Result<Option<&[u8]>, IoError> {
+        while self.announced.front().is_some_and(|&(a, l, _)| (a, l) != (at.get(), len)) {
+            self.announced.pop_front();
+        }
+        if self.announced.is_empty() {
+            self.prefetch(at, len as u64);
+        }
+        self.depths.push(self.announced.len());
+        let ready = self.announced.pop_front().map_or(0.0, |(_, _, ready)| ready);
+        self.clock.0.set(self.clock.0.get().max(ready));
+        self.calls += 1;
+        if self.calls == self.fail_at {
+            return Err(IoError::Io { op: IoOp::Read, kind: ErrorKind::Other, offset: at.get(), len });
+        }
+        Ok((usize::try_from(at.get()).ok()).and_then(|start| self.bytes.get(start..start.checked_add(len)?)))
+    }
+
+    fn len(&mut self) -> Result<u64, IoError> {
+        Ok(self.bytes.len() as u64)
     }
 }

@@ -1,10 +1,12 @@
 //! Containers in order that hold no model, or an odd one: each gets its one error at load, or runs.
 
 use barre_core::gguf::{Gguf, GgufError, Name, ValueType};
+use barre_core::io::{AbsOffset, Stream};
 use barre_core::kernels::{Kernels, Serial};
 use barre_core::model::{Model, ModelError, TensorName};
 use barre_core::quant::WeightFormat;
 use barre_tests::models::Run;
+use barre_tests::readers::Std;
 use barre_tests::synthetic::{Kv, LayerSpec, Spec, Synthetic, Tensor};
 use std::mem::discriminant;
 
@@ -20,10 +22,31 @@ fn shape(tensor: &str, want: [u64; 2], [k, n]: [u64; 2]) -> ModelError {
     ModelError::ShapeMismatch { tensor: name(tensor), want, got: [k, n, 1, 1] }
 }
 
+/// The verdict on `file` from memory, a stream, byte by byte and inside a larger file: it is one.
 fn load(file: &[u8]) -> Result<Model, ModelError> {
     let mut reader = file;
     let gguf = Gguf::open(&mut reader).expect("the container is in order");
-    Model::load(&gguf, &mut reader)
+    let model = Model::load(&gguf, &mut reader);
+    for most in [usize::MAX, 1] {
+        let mut reader = Stream::new(Std::short(file, most));
+        let gguf = Gguf::open(&mut reader).expect("the container is in order");
+        let streamed = Model::load(&gguf, &mut reader).err().map(|e| e.to_string());
+        assert_eq!(streamed, model.as_ref().err().map(ToString::to_string), "at most {most} bytes a read");
+    }
+    let larger = [&[0xee; 7][..], file].concat();
+    let mut reader = &larger[..];
+    let gguf = Gguf::open_at(&mut reader, AbsOffset::new(7)).expect("the container is in order");
+    match (&model, Model::load(&gguf, &mut reader)) {
+        (Ok(_), Ok(_)) => {}
+        (Err(ModelError::Gguf(a)), Err(ModelError::Gguf(b))) => {
+            assert_eq!(discriminant(a), discriminant(&b), "{a} | {b}");
+            assert_eq!(a.offset().map(|o| o + 7), b.offset(), "{a} | {b}");
+        }
+        // What has no offset is the same; of a value that is not a number no two are equal.
+        (Err(a), Err(b)) => assert_eq!(a.to_string(), b.to_string()),
+        (a, b) => panic!("inside a larger file: {:?} {:?}", a.as_ref().err(), b.err()),
+    }
+    model
 }
 
 #[track_caller]

@@ -40,7 +40,11 @@ static ALLOCATOR: Counting = Counting;
 fn nothing_allocates_after_session_new() {
     for golden in golden_dirs().iter().flat_map(|d| Golden::all(d)) {
         for kernels in all_kernels() {
-            for weights in [WeightPlacement::Resident, WeightPlacement::Streamed { window: 8192 }] {
+            for weights in [
+                WeightPlacement::Resident,
+                WeightPlacement::Streamed { window: 8192 },
+                WeightPlacement::Pinned { pinned: 100_000, window: 8192 },
+            ] {
                 let mut reader = Stream::new(Std::new(std::io::Cursor::new(&golden.file)));
                 let gguf = Gguf::open(&mut reader).expect("a GGUF file");
                 let model = Model::load(&gguf, &mut reader).expect("a model");

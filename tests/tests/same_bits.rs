@@ -54,6 +54,10 @@ fn every_way_of_running_a_model_gives_the_fingerprint_in_the_tree() {
                     let streamed = Run { weights: WeightPlacement::Streamed { window: 5000 }, ..run };
                     let reader = Stream::new(Std::new(std::io::Cursor::new(&golden.file)));
                     check(&format!("{isa}, streamed"), &streamed.logits(reader, &golden.tokens));
+                    // A part pinned, cut inside a matrix, and the rest lent in chunks of a few rows.
+                    let weights = WeightPlacement::Lent { pinned: 99_999, chunk: 5000, slots: 3 };
+                    let lent = Run { weights, ..run };
+                    check(&format!("{isa}, lent"), &lent.logits(&golden.file[..], &golden.tokens));
                 }
             }
         }

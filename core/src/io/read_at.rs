@@ -19,9 +19,20 @@ pub trait ReadAt {
         None
     }
 
-    /// Announces that `len` bytes at `at` will be read soon. A hint; it never fails.
+    /// Announces that the `len` bytes at `at` will be read or lent soon, after those announced before. A hint: it
+    /// neither fails nor waits for the bytes. A reader with room for `n` announcements keeps the last `n`.
     fn prefetch(&mut self, at: AbsOffset, len: u64) {
         let _ = (at, len);
+    }
+
+    /// The `len` bytes at `at` in the reader's own memory, which stay there until its next call. A reader that reads
+    /// ahead (threads, DMA) hands out the buffer that [`prefetch`](ReadAt::prefetch) had it fill, and waits for it
+    /// if it must; one that can address the bytes anyway lends its [`view`](ReadAt::view). `None`: it lends nothing.
+    ///
+    /// # Errors
+    /// [`IoError`] of the read that filled the buffer; the same call may be made again.
+    fn lend(&mut self, at: AbsOffset, len: usize) -> Result<Option<&[u8]>, IoError> {
+        Ok(Self::view(self, at, len))
     }
 
     /// The number of bytes there are.
@@ -81,6 +92,10 @@ impl<R: ReadAt + ?Sized> ReadAt for &mut R {
 
     fn prefetch(&mut self, at: AbsOffset, len: u64) {
         (**self).prefetch(at, len);
+    }
+
+    fn lend(&mut self, at: AbsOffset, len: usize) -> Result<Option<&[u8]>, IoError> {
+        (**self).lend(at, len)
     }
 
     fn len(&mut self) -> Result<u64, IoError> {

@@ -94,6 +94,10 @@ impl core::error::Error for MatmulError {}
 /// Rows that a thread claims at a time: enough to hide the claim, few enough that the last one does not wait.
 const CHUNK_ROWS: usize = 64;
 
+/// Tokens up to which rows are multiplied with one at a time, a chunk of them staying in the cache: unpacking a panel
+/// costs about as much as multiplying it with that many.
+const FEW_TOKENS: usize = 5;
+
 /// Multiplies `weights` (`rows` rows of `k` weights in `format`, row-major, in their blocks) with a batch of
 /// activations `[batch, k]` on the fused kernel of the format, into the columns `first_row ..` of the row-major
 /// `out`: `[batch, n]`.
@@ -152,8 +156,10 @@ pub fn dispatch_matmul(
         #[allow(unsafe_code, reason = "each chunk owns the columns of its rows")]
         // SAFETY: chunks are disjoint ranges of rows and each is run once, so no two windows overlap.
         let mut out = unsafe { out.share(first_row + first, count) };
-        if batch == 1 {
-            kernels.matvec(format, weights, &input.token(0), out.row_mut(0), scratch);
+        if batch <= FEW_TOKENS {
+            for t in 0..batch {
+                kernels.matvec(format, weights, &input.token(t), out.row_mut(t), scratch);
+            }
         } else {
             kernels.matmul(format, weights, input, &mut out, scratch);
         }

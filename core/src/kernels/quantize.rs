@@ -23,6 +23,13 @@ pub(super) fn avx2(kind: ActKind, mode: Mode, x: &[f32], out: ActTokenMut<'_>) {
     token(kind, mode, x, out);
 }
 
+/// Compiled for AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) fn avx512(kind: ActKind, mode: Mode, x: &[f32], out: ActTokenMut<'_>) {
+    token(kind, mode, x, out);
+}
+
 /// Compiled for Advanced SIMD.
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]

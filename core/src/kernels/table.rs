@@ -44,6 +44,19 @@ impl Kernels {
         }
     }
 
+    /// The kernels for AVX-512 with VNNI.
+    #[cfg(target_arch = "x86_64")]
+    #[must_use]
+    pub const fn avx512(_: crate::simd::avx512::Avx512) -> Self {
+        Self {
+            isa: IsaKind::Avx512,
+            float: &float::AVX2,
+            quantize: quantize::avx512,
+            matvec: &matvec::AVX512,
+            matmul: &matmul::Table::AVX512,
+        }
+    }
+
     /// The kernels for Advanced SIMD.
     #[cfg(target_arch = "aarch64")]
     #[must_use]

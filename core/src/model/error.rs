@@ -21,6 +21,13 @@ pub enum ModelError {
         /// The kind in the file, cut to fit.
         kind: TensorName,
     },
+    /// The file is one part of a model that was split over several, which nobody has joined.
+    Split {
+        /// The part's number, from 0 on.
+        no: u64,
+        /// Parts in all.
+        count: u64,
+    },
     /// A key that the architecture needs is not there.
     MissingKey {
         /// The key, without the architecture's prefix.
@@ -121,6 +128,11 @@ impl fmt::Display for ModelError {
             Self::Gguf(e) => e.fmt(f),
             Self::UnsupportedArch { name } => write!(f, "architecture `{name}` is not supported"),
             Self::UnsupportedKind { kind } => write!(f, "this is a file of type `{kind}`, not a model"),
+            Self::Split { no, count } => write!(
+                f,
+                "this is part {} of a model in {count} files: join them with `llama-gguf-split --merge`",
+                no.saturating_add(1)
+            ),
             Self::MissingKey { key } => write!(f, "the file lacks the hyperparameter `{key}`"),
             Self::BadHparam { key, value, must } => {
                 write!(f, "hyperparameter `{key}` is {value}; it must be {must}")

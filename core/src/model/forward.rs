@@ -4,6 +4,7 @@
 //! changes the residual stream only in its last statement, after everything that can fail, so a piece that
 //! failed may be run again.
 
+use super::pins::in_file_order;
 use super::plan::ATTEND_TOKENS;
 use super::weights::{WeightError, WeightMemory, Weights};
 use super::{Layer, LayerShape, Model, Plan, State, Vector};
@@ -30,6 +31,7 @@ pub(crate) fn embed<R: ReadAt>(
 ) -> Result<(), WeightError> {
     let hparams = model.hparams();
     let (d, n_rot) = (hparams.embedding_length, hparams.rope_dimension_count);
+    weights.begin_pass(model, state.pins);
     let factors = model.rope_freqs().map(|v| vector(state.vectors, v));
     for t in 0..batch.tokens {
         let token = state.tokens[batch.first + t] as usize;
@@ -53,7 +55,7 @@ pub(crate) fn attention<R: ReadAt>(
     let (hparams, layer, shape) = (model.hparams(), &model.layers()[index], &model.hparams().layers[index]);
     let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.tokens);
     let d = hparams.embedding_length;
-    let memory = &mut WeightMemory { resident: state.weights, window: state.window };
+    let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
     let (x, xn) = (&mut state.x[..tokens * d], &mut state.xn[..tokens * d]);
     let q = &mut state.q[..tokens * shape.query_len];
@@ -65,9 +67,13 @@ pub(crate) fn attention<R: ReadAt>(
     {
         let formats = [layer.attn_q.format(), layer.attn_k.format(), layer.attn_v.format()];
         let input = Input::new(compute, mode, xn, d, tokens, &formats, state.acts32, state.acts256);
-        weights.multiply(compute, memory, &layer.attn_q, &input.of(formats[0]), q, scratch)?;
-        weights.multiply(compute, memory, &layer.attn_k, &input.of(formats[1]), k, scratch)?;
-        weights.multiply(compute, memory, &layer.attn_v, &input.of(formats[2]), v, scratch)?;
+        let mut group = [(&layer.attn_q, &mut *q), (&layer.attn_k, &mut *k), (&layer.attn_v, &mut *v)];
+        if weights.prefers_file_order() {
+            in_file_order(&mut group, |(matrix, _)| matrix);
+        }
+        for (matrix, out) in group {
+            weights.multiply(compute, memory, matrix, &input.of(matrix.format()), out, scratch)?;
+        }
     }
     add_bias(compute, q, state.vectors, layer.attn_q_bias.as_ref());
     add_bias(compute, k, state.vectors, layer.attn_k_bias.as_ref());
@@ -120,7 +126,7 @@ pub(crate) fn feed_forward<R: ReadAt>(
     let (hparams, layer): (_, &Layer) = (model.hparams(), &model.layers()[index]);
     let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.tokens);
     let (d, ff) = (hparams.embedding_length, hparams.layers[index].feed_forward_length);
-    let memory = &mut WeightMemory { resident: state.weights, window: state.window };
+    let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
     let (x, xn) = (&mut state.x[..tokens * d], &mut state.xn[..tokens * d]);
     let (gate, up) = (&mut state.gate[..tokens * ff], &mut state.up[..tokens * ff]);
@@ -129,8 +135,13 @@ pub(crate) fn feed_forward<R: ReadAt>(
     {
         let formats = [layer.ffn_gate.format(), layer.ffn_up.format()];
         let input = Input::new(compute, mode, xn, d, tokens, &formats, state.acts32, state.acts256);
-        weights.multiply(compute, memory, &layer.ffn_gate, &input.of(formats[0]), gate, scratch)?;
-        weights.multiply(compute, memory, &layer.ffn_up, &input.of(formats[1]), up, scratch)?;
+        let mut group = [(&layer.ffn_gate, &mut *gate), (&layer.ffn_up, &mut *up)];
+        if weights.prefers_file_order() {
+            in_file_order(&mut group, |(matrix, _)| matrix);
+        }
+        for (matrix, out) in group {
+            weights.multiply(compute, memory, matrix, &input.of(matrix.format()), out, scratch)?;
+        }
     }
     add_bias(compute, gate, state.vectors, layer.ffn_gate_bias.as_ref());
     add_bias(compute, up, state.vectors, layer.ffn_up_bias.as_ref());
@@ -156,7 +167,7 @@ pub(crate) fn head<R: ReadAt>(
 ) -> Result<(), WeightError> {
     let (hparams, mode) = (model.hparams(), plan.limits().mode);
     let d = hparams.embedding_length;
-    let memory = &mut WeightMemory { resident: state.weights, window: state.window };
+    let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let (x, xn) = (&state.x[t * d..][..d], &mut state.xn[..d]);
     norm(compute, x, vector(state.vectors, model.output_norm()), hparams.rms_epsilon, xn);
     let formats = [model.output().format()];

@@ -83,6 +83,11 @@ impl Hparams {
         {
             return Err(ModelError::UnsupportedKind { kind });
         }
+        // Only the first part has an architecture, so this comes before what the others lack.
+        let count = gguf.uint("split.count")?.unwrap_or(1);
+        if count > 1 {
+            return Err(ModelError::Split { no: gguf.uint("split.no")?.unwrap_or(0), count });
+        }
         let arch =
             keys.text("architecture")?.ok_or(ModelError::MissingKey { key: "general.architecture" })?;
         if arch.as_str() != "llama" {

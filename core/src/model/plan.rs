@@ -8,39 +8,22 @@
     clippy::arithmetic_side_effects
 )]
 
-use super::{Matrix, Model};
-use crate::kernels::{ActKind, ActsMut, Kernels, KvType, Mode};
-use core::fmt;
+use super::limits::MAX_THREADS;
+use super::pins::{Pin, for_each_pin};
+use super::{Limits, MAX_SLOTS, Matrix, Model, PlanError, WeightPlacement};
+use crate::kernels::{ActKind, ActsMut, Kernels};
 
-/// Where the weight matrices are while they are multiplied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WeightPlacement {
-    /// Where the reader has them: it can address all of them (mapped file, flash, RAM). Nothing is copied.
-    Mapped,
-    /// Copied into the arena when the session is made.
-    Resident,
-    /// Read through a window of so many bytes each time they are needed.
-    Streamed {
-        /// Bytes of the window; at least one row of every matrix.
-        window: usize,
-    },
-}
+/// Readers that go around the system's page cache read whole pages, so a lent chunk may begin and end inside one.
+const LENT_PAGE: usize = 4096;
 
-/// What the caller asks of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Positions in the KV cache, at most the model's own context length.
-    pub context: usize,
-    /// Tokens of a prompt that pass through the layers together. More than `context` counts as `context`.
-    pub batch: usize,
-    /// How keys and values are stored.
-    pub kv: KvType,
-    /// How activations are multiplied.
-    pub mode: Mode,
-    /// Threads that may take part; each has a slot of scratch.
-    pub threads: usize,
-    /// Where the weights are.
-    pub weights: WeightPlacement,
+/// Which of a board's memories a region lies in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// The arena, on a board with two kinds of memory the large, slow one.
+    #[default]
+    Main,
+    /// The second arena of [`Plan::with_fast`]: small and fast, such as tightly coupled memory.
+    Fast,
 }
 
 /// One named part of the arena.
@@ -48,52 +31,13 @@ pub struct Limits {
 pub struct Region {
     /// What it is for.
     pub name: &'static str,
-    /// Bytes from the arena's start; a multiple of [`Plan::ALIGN`].
+    /// Where it lies.
+    pub memory: Memory,
+    /// Bytes from the start of that arena; a multiple of [`Plan::ALIGN`].
     pub offset: usize,
     /// Bytes.
     pub bytes: usize,
 }
-
-/// Why there is no plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// A limit has a value that no session can have.
-    BadLimit {
-        /// Which one.
-        limit: &'static str,
-        /// Its value.
-        value: usize,
-        /// The smallest possible.
-        min: usize,
-        /// The largest possible.
-        max: usize,
-    },
-    /// A region is larger than this target can address.
-    TooBig {
-        /// The region.
-        region: &'static str,
-        /// Bytes that it would take (`u64::MAX` if even that is too small a number).
-        need: u64,
-        /// The largest possible.
-        have: u64,
-    },
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::BadLimit { limit, value, min, max } => {
-                write!(f, "{limit} is {value}; it must be {min} to {max}")
-            }
-            Self::TooBig { region, need, have } => {
-                write!(f, "{region} would take {need} bytes; at most {have} can be had")
-            }
-        }
-    }
-}
-
-impl core::error::Error for PlanError {}
 
 /// Tokens of a prompt whose attention one task computes: they share each key and value that it loads.
 pub(crate) const ATTEND_TOKENS: usize = 8;
@@ -104,7 +48,13 @@ pub struct Plan {
     limits: Limits,
     regions: [Region; Part::COUNT],
     bytes: usize,
-    bytes_per_token: u64,
+    /// Bytes of the fast arena that may be used, and that are.
+    fast_limit: usize,
+    fast_bytes: usize,
+    reader_bytes: usize,
+    matrix_bytes: u64,
+    embd_row_bytes: u64,
+    resident_bytes: u64,
     slot_bytes: usize,
 }
 
@@ -113,6 +63,7 @@ pub struct Plan {
 pub(crate) enum Part {
     Weights,
     Window,
+    Pins,
     Vectors,
     Keys,
     Tokens,
@@ -133,10 +84,11 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const COUNT: usize = 19;
+    pub(crate) const COUNT: usize = 20;
     const ALL: [Self; Self::COUNT] = [
         Self::Weights,
         Self::Window,
+        Self::Pins,
         Self::Vectors,
         Self::Keys,
         Self::Tokens,
@@ -156,10 +108,37 @@ impl Part {
         Self::Scratch,
     ];
 
+    /// The regions in the order in which fast memory pays, by how often a token touches each of their bytes: scratch
+    /// and activations at every matrix, the window at every chunk, the state some times a layer, cache and weights
+    /// once, the rest less.
+    const FASTEST_FIRST: [Self; Self::COUNT] = [
+        Self::Scratch,
+        Self::Acts256,
+        Self::Acts32,
+        Self::Window,
+        Self::Normed,
+        Self::Hidden,
+        Self::Gate,
+        Self::Up,
+        Self::Query,
+        Self::Attended,
+        Self::Key,
+        Self::Value,
+        Self::Rope,
+        Self::Pins,
+        Self::Vectors,
+        Self::Keys,
+        Self::Weights,
+        Self::Logits,
+        Self::EmbdRow,
+        Self::Tokens,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Weights => "weights, resident",
             Self::Window => "stream window",
+            Self::Pins => "table of resident rows",
             Self::Vectors => "norms and biases",
             Self::Keys => "KV cache",
             Self::Tokens => "token history",
@@ -214,8 +193,19 @@ impl Plan {
         range("threads", limits.threads, 1, MAX_THREADS)?;
         limits.batch = limits.batch.min(limits.context);
         let longest_row = model.matrices().map(Matrix::row_bytes).max().unwrap_or(0);
-        if let WeightPlacement::Streamed { window } = limits.weights {
-            range("stream window", window, longest_row, isize::MAX.unsigned_abs())?;
+        let most = isize::MAX.unsigned_abs();
+        match &mut limits.weights {
+            WeightPlacement::Mapped | WeightPlacement::Resident => {}
+            WeightPlacement::Streamed { window } => range("stream window", *window, longest_row, most)?,
+            WeightPlacement::Pinned { pinned, window } => {
+                range("stream window", *window, longest_row, most)?;
+                *pinned = (*pinned).min(usize::try_from(model.packed_bytes()).unwrap_or(usize::MAX));
+            }
+            WeightPlacement::Lent { pinned, chunk, slots } => {
+                range("lent chunk", *chunk, longest_row, most)?;
+                range("read-ahead slots", *slots, 1, MAX_SLOTS)?;
+                *pinned = (*pinned).min(usize::try_from(model.packed_bytes()).unwrap_or(usize::MAX));
+            }
         }
 
         let batch = limits.batch;
@@ -252,7 +242,6 @@ impl Plan {
         };
 
         let mut regions = [Region::default(); Part::COUNT];
-        let mut end = 0usize;
         for (region, part) in regions.iter_mut().zip(Part::ALL) {
             let bytes = match part {
                 Part::Weights => match limits.weights {
@@ -263,11 +252,15 @@ impl Plan {
                             have: isize::MAX.unsigned_abs() as u64,
                         })?
                     }
-                    _ => 0,
+                    other => other.pinned().unwrap_or(0),
                 },
                 Part::Window => match limits.weights {
-                    WeightPlacement::Streamed { window } => window,
+                    WeightPlacement::Streamed { window } | WeightPlacement::Pinned { window, .. } => window,
                     _ => 0,
+                },
+                Part::Pins => match limits.weights.pinned() {
+                    Some(_) => product(part, &[model.matrices().count(), size_of::<Pin>()])?,
+                    None => 0,
                 },
                 Part::Vectors => product(part, &[model.vector_floats(), 4])?,
                 Part::Keys => product(part, &[hparams.kv_len_all, limits.context, limits.kv.bytes()])?,
@@ -285,22 +278,78 @@ impl Plan {
                 Part::Logits => product(part, &[hparams.vocab_size, 4])?,
                 Part::Scratch => product(part, &[slot, limits.threads])?,
             };
-            *region = Region { name: part.name(), offset: end, bytes };
-            end = end
-                .checked_add(bytes)
+            *region = Region { name: part.name(), memory: Memory::Main, offset: 0, bytes };
+        }
+        let mut matrix_bytes = 0u64;
+        for m in model.matrices() {
+            matrix_bytes = matrix_bytes.saturating_add(m.bytes() as u64);
+        }
+        let resident_bytes = match limits.weights {
+            WeightPlacement::Mapped | WeightPlacement::Resident => matrix_bytes,
+            WeightPlacement::Streamed { .. } => 0,
+            WeightPlacement::Pinned { pinned, .. } | WeightPlacement::Lent { pinned, .. } => {
+                for_each_pin(model, pinned as u64, |_, _| {})
+            }
+        };
+        let mut plan = Self {
+            limits,
+            regions,
+            bytes: 0,
+            fast_limit: 0,
+            fast_bytes: 0,
+            reader_bytes: reader_bytes(limits.weights)?,
+            matrix_bytes,
+            embd_row_bytes: model.token_embd().row_bytes() as u64,
+            resident_bytes,
+            slot_bytes: slot,
+        };
+        plan.lay_out()?;
+        Ok(plan)
+    }
+
+    /// The same plan for a board with two memories, of which the fast one has `fast` bytes to give. The regions that
+    /// a token touches most, by the byte, go there, each as a whole; the others stay in [`Memory::Main`].
+    #[must_use]
+    pub fn with_fast(mut self, fast: usize) -> Self {
+        self.fast_limit = fast;
+        let mut left = fast;
+        for part in Part::FASTEST_FIRST {
+            let Some(region) = self.regions.get_mut(part as usize) else { continue };
+            let rest = region.bytes.checked_next_multiple_of(Self::ALIGN).and_then(|b| left.checked_sub(b));
+            region.memory = match rest {
+                Some(rest) if region.bytes > 0 => {
+                    left = rest;
+                    Memory::Fast
+                }
+                _ => Memory::Main,
+            };
+        }
+        // Either arena is a part of what fitted one.
+        let _ = self.lay_out();
+        self
+    }
+
+    /// Gives every region its place in its arena.
+    fn lay_out(&mut self) -> Result<(), PlanError> {
+        let (mut main, mut fast) = (0usize, 0usize);
+        for region in &mut self.regions {
+            let end = match region.memory {
+                Memory::Main => &mut main,
+                Memory::Fast => &mut fast,
+            };
+            region.offset = *end;
+            *end = end
+                .checked_add(region.bytes)
                 .and_then(|end| end.checked_next_multiple_of(Self::ALIGN))
                 .filter(|&end| end <= isize::MAX.unsigned_abs())
                 .ok_or(PlanError::TooBig {
-                    region: part.name(),
-                    need: (end as u64).saturating_add(bytes as u64),
+                    region: region.name,
+                    need: (*end as u64).saturating_add(region.bytes as u64),
                     have: isize::MAX.unsigned_abs() as u64,
                 })?;
         }
-        let bytes_per_token = model
-            .matrices()
-            .fold(0u64, |n, m| n.saturating_add(m.bytes() as u64))
-            .saturating_add(model.token_embd().row_bytes() as u64);
-        Ok(Self { limits, regions, bytes: end, bytes_per_token, slot_bytes: slot })
+        (self.bytes, self.fast_bytes) = (main, fast);
+        Ok(())
     }
 
     /// Bytes of the arena.
@@ -323,7 +372,69 @@ impl Plan {
     /// Weight bytes that one decoded token reads: every matrix once and a row of the embedding.
     #[must_use]
     pub const fn bytes_per_token(&self) -> u64 {
-        self.bytes_per_token
+        self.matrix_bytes.saturating_add(self.embd_row_bytes)
+    }
+
+    /// Bytes of the second, fast arena: 0 unless [`with_fast`](Self::with_fast) gave it any region.
+    #[must_use]
+    pub const fn fast_bytes(&self) -> usize {
+        self.fast_bytes
+    }
+
+    /// Bytes of the buffers that a lending reader has of its own, beside the arena. 0 where it lends nothing.
+    #[must_use]
+    pub const fn reader_bytes(&self) -> usize {
+        self.reader_bytes
+    }
+
+    /// Bytes of each of the reader's buffers; a multiple of a page of 4096 bytes.
+    #[must_use]
+    pub fn reader_slot_bytes(&self) -> usize {
+        match self.limits.weights {
+            WeightPlacement::Lent { slots, .. } => self.reader_bytes.checked_div(slots).unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// All memory of the plan: both arenas and the reader's buffers.
+    #[must_use]
+    pub const fn total_bytes(&self) -> u64 {
+        (self.bytes as u64).saturating_add(self.fast_bytes as u64).saturating_add(self.reader_bytes as u64)
+    }
+
+    /// Bytes of the matrices that are in memory all the time: all where they are mapped or resident.
+    #[must_use]
+    pub const fn resident_bytes(&self) -> u64 {
+        self.resident_bytes
+    }
+
+    /// The part of the matrices that is in memory all the time, 0 to 1.
+    #[must_use]
+    pub fn resident_fraction(&self) -> f64 {
+        self.resident_bytes as f64 / self.matrix_bytes as f64
+    }
+
+    /// Bytes that are read from storage for one decoded token: every matrix less what is resident, and a row of the
+    /// embedding. A batch of a prompt reads the same and a row for each further token.
+    #[must_use]
+    pub const fn streamed_bytes_per_token(&self) -> u64 {
+        match self.limits.weights {
+            WeightPlacement::Mapped => 0,
+            _ => self.matrix_bytes.saturating_sub(self.resident_bytes).saturating_add(self.embd_row_bytes),
+        }
+    }
+
+    /// Decoded tokens a second that storage of so many bytes a second allows; `None` if no matrix is streamed, so
+    /// that storage is no bound.
+    #[must_use]
+    pub fn tokens_per_second(&self, bytes_per_second: f64) -> Option<f64> {
+        (self.resident_bytes < self.matrix_bytes)
+            .then(|| bytes_per_second / self.streamed_bytes_per_token() as f64)
+    }
+
+    /// What [`with_fast`](Self::with_fast) was told.
+    pub(crate) const fn fast_limit(&self) -> usize {
+        self.fast_limit
     }
 
     /// Whether `other` lays the same regions out.
@@ -342,5 +453,20 @@ impl Plan {
     }
 }
 
-/// More threads than any machine this is for has.
-const MAX_THREADS: usize = 1024;
+/// Bytes of a lending reader's buffers.
+fn reader_bytes(weights: WeightPlacement) -> Result<usize, PlanError> {
+    let WeightPlacement::Lent { chunk, slots, .. } = weights else { return Ok(0) };
+    chunk
+        .checked_next_multiple_of(LENT_PAGE)
+        .and_then(|whole| whole.checked_add(LENT_PAGE))
+        .and_then(|slot| slot.checked_mul(slots))
+        .filter(|&bytes| bytes <= isize::MAX.unsigned_abs())
+        .ok_or(PlanError::TooBig {
+            region: READ_AHEAD,
+            need: (chunk as u64).saturating_mul(slots as u64),
+            have: isize::MAX.unsigned_abs() as u64,
+        })
+}
+
+/// The name of the reader's buffers among the regions.
+pub(crate) const READ_AHEAD: &str = "read-ahead buffers";

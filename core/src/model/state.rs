@@ -1,17 +1,26 @@
 //! The arena, carved into named buffers.
 
 use super::Plan;
-use super::plan::Part;
+use super::pins::Pin;
+use super::plan::{Memory, Part};
 
-/// Every buffer of a session, borrowed from the caller's arena.
+/// The caller's memory.
+pub(crate) struct Arenas<'a> {
+    pub(crate) main: &'a mut [u8],
+    pub(crate) fast: &'a mut [u8],
+}
+
+/// Every buffer of a session, borrowed from the caller's arenas.
 ///
 /// T is the batch; widths that differ between layers are given their largest.
 #[derive(Debug)]
 pub(crate) struct State<'a> {
-    /// Resident weights: every matrix at its packed place. Empty unless weights are resident.
+    /// Resident weights: every matrix at its packed place, or the pinned rows where the table says.
     pub(crate) weights: &'a mut [u8],
-    /// Window for streamed rows. Empty unless weights are streamed.
+    /// Window for streamed rows. Empty unless weights are streamed into the arena.
     pub(crate) window: &'a mut [u8],
+    /// The resident rows of each matrix, in the order of the model. Empty unless some are pinned.
+    pub(crate) pins: &'a mut [Pin],
     /// Norms, biases and frequency factors, each at its slot.
     pub(crate) vectors: &'a mut [f32],
     /// KV cache: layer by layer, first the keys `[head_count_kv][context][key_length]`, then the values
@@ -49,22 +58,37 @@ pub(crate) struct State<'a> {
     pub(crate) scratch: &'a mut [u8],
 }
 
-/// Takes the regions off the arena one by one.
+/// Takes the regions off the arenas one by one.
 struct Carver<'a, 'p> {
-    rest: &'a mut [u8],
-    at: usize,
+    main: Rest<'a>,
+    fast: Rest<'a>,
     plan: &'p Plan,
+}
+
+/// What is left of an arena, from byte `at` on.
+struct Rest<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, offset: usize, len: usize) -> Option<&'a mut [u8]> {
+        let rest = core::mem::take(&mut self.bytes);
+        let (_, rest) = rest.split_at_mut_checked(offset.checked_sub(self.at)?)?;
+        let (taken, rest) = rest.split_at_mut_checked(len)?;
+        self.at = offset.checked_add(len)?;
+        self.bytes = rest;
+        Some(taken)
+    }
 }
 
 impl<'a> Carver<'a, '_> {
     fn bytes(&mut self, part: Part) -> Option<&'a mut [u8]> {
         let region = self.plan.parts().get(part as usize)?;
-        let rest = core::mem::take(&mut self.rest);
-        let (_, rest) = rest.split_at_mut_checked(region.offset.checked_sub(self.at)?)?;
-        let (taken, rest) = rest.split_at_mut_checked(region.bytes)?;
-        self.at = region.offset.checked_add(region.bytes)?;
-        self.rest = rest;
-        Some(taken)
+        match region.memory {
+            Memory::Main => self.main.take(region.offset, region.bytes),
+            Memory::Fast => self.fast.take(region.offset, region.bytes),
+        }
     }
 
     fn of<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&mut self, part: Part) -> Option<&'a mut [T]> {
@@ -73,15 +97,18 @@ impl<'a> Carver<'a, '_> {
 }
 
 impl<'a> State<'a> {
-    /// The buffers that `plan` lays out in `arena`; `None` if the arena is too short or misaligned.
-    pub(crate) fn new(plan: &Plan, arena: &'a mut [u8]) -> Option<Self> {
-        if !(arena.as_ptr() as usize).is_multiple_of(Plan::ALIGN) {
+    /// The buffers that `plan` lays out in `arenas`; `None` if one of them is too short or misaligned.
+    pub(crate) fn new(plan: &Plan, arenas: Arenas<'a>) -> Option<Self> {
+        let aligned = |arena: &[u8]| (arena.as_ptr() as usize).is_multiple_of(Plan::ALIGN);
+        if !aligned(arenas.main) || !(aligned(arenas.fast) || plan.fast_bytes() == 0) {
             return None;
         }
-        let mut carver = Carver { rest: arena, at: 0, plan };
+        let rest = |bytes| Rest { bytes, at: 0 };
+        let mut carver = Carver { main: rest(arenas.main), fast: rest(arenas.fast), plan };
         Some(Self {
             weights: carver.bytes(Part::Weights)?,
             window: carver.bytes(Part::Window)?,
+            pins: carver.of(Part::Pins)?,
             vectors: carver.of(Part::Vectors)?,
             kv: carver.bytes(Part::Keys)?,
             tokens: carver.of(Part::Tokens)?,

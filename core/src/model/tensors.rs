@@ -204,6 +204,21 @@ impl Matrix {
     pub(crate) const fn packed(&self) -> u64 {
         self.packed
     }
+
+    /// Its number among [`Model::matrices`] of a model of so many layers.
+    pub(crate) fn index(&self, layers: usize) -> usize {
+        let (layer, place) = match (self.layer, self.role) {
+            (Some(layer), Role::AttnQ) => (layer as usize, 0),
+            (Some(layer), Role::AttnK) => (layer as usize, 1),
+            (Some(layer), Role::AttnV) => (layer as usize, 2),
+            (Some(layer), Role::AttnOutput) => (layer as usize, 3),
+            (Some(layer), Role::FfnGate) => (layer as usize, 4),
+            (Some(layer), Role::FfnUp) => (layer as usize, 5),
+            (Some(layer), _) => (layer as usize, 6),
+            (None, _) => (layers, 0),
+        };
+        layer.saturating_mul(MATRICES_PER_LAYER).saturating_add(place)
+    }
 }
 
 /// A vector of a few floats: a norm's weights or a bias. Held as f32 whatever the file has.
@@ -242,7 +257,10 @@ impl Vector {
 }
 
 /// Matrices start at multiples of this in a resident copy, vectors at multiples of a quarter of it in floats.
-const PACK_ALIGN: u64 = 64;
+pub(crate) const PACK_ALIGN: u64 = 64;
+
+/// Matrices that a layer has.
+pub(crate) const MATRICES_PER_LAYER: usize = 7;
 
 /// The tensors of one layer.
 #[derive(Clone, Copy, Debug)]
@@ -269,7 +287,7 @@ pub struct Layer {
 impl Layer {
     /// The weight matrices, in the order in which a token meets them.
     #[must_use]
-    pub const fn matrices(&self) -> [&Matrix; 7] {
+    pub const fn matrices(&self) -> [&Matrix; MATRICES_PER_LAYER] {
         [
             &self.attn_q,
             &self.attn_k,

@@ -1,6 +1,8 @@
 //! Weight matrices, wherever they are.
 
-use super::{Matrix, TensorName, Vector, WeightPlacement};
+use super::ahead::Ahead;
+use super::pins::{Pin, for_each_pin, matrix_at};
+use super::{Matrix, Model, TensorName, Vector, WeightPlacement};
 use crate::io::{IoError, ReadAt};
 use crate::kernels::{Acts, Compute, MatmulError, dispatch_matmul};
 use crate::quant::{WeightFormat, dequantize_row};
@@ -12,7 +14,7 @@ pub(crate) enum WeightError {
         tensor: TensorName,
         error: IoError,
     },
-    /// The weights are said to be mapped, but the reader cannot address them.
+    /// The weights are said to be mapped or lent, but the reader does neither.
     NotMapped {
         tensor: TensorName,
     },
@@ -23,20 +25,57 @@ pub(crate) enum WeightError {
     },
 }
 
-/// The weights of a session: the reader, and what the plan says about copies.
+/// The weights of a session: the reader, what the plan says about copies, and what has been announced.
 #[derive(Debug)]
 pub(crate) struct Weights<R> {
     pub(crate) reader: R,
-    pub(crate) placement: WeightPlacement,
+    placement: WeightPlacement,
+    ahead: Ahead,
 }
 
 /// The arena's share of the weights.
 pub(crate) struct WeightMemory<'m> {
+    pub(crate) model: &'m Model,
     pub(crate) resident: &'m [u8],
+    pub(crate) pins: &'m [Pin],
     pub(crate) window: &'m mut [u8],
 }
 
 impl<R: ReadAt> Weights<R> {
+    pub(crate) fn new(reader: R, placement: WeightPlacement) -> Self {
+        Self { reader, placement, ahead: Ahead::default() }
+    }
+
+    /// Says that the pass under way ends with `heads` output heads, of which `head` are done.
+    pub(crate) const fn expect_heads(&mut self, heads: usize, head: usize) {
+        self.ahead.expect_heads(heads, head);
+    }
+
+    /// Whether what can be computed in any order is to be computed in that of the file.
+    pub(crate) const fn prefers_file_order(&self) -> bool {
+        self.placement.chunk().is_some()
+    }
+
+    /// Announces the first chunks of a pass, so that they are read while the embedding is looked up.
+    pub(crate) fn begin_pass(&mut self, model: &Model, pins: &[Pin]) {
+        if let Some(chunk) = self.placement.chunk() {
+            let pass = Pass { model, pins, chunk };
+            if let Some(first) = self.ahead.first(&pass) {
+                self.ahead.turn_to(first);
+                let depth = self.depth();
+                self.ahead.announce(&mut self.reader, &pass, depth);
+            }
+        }
+    }
+
+    /// Chunks that are announced before the present one is computed.
+    const fn depth(&self) -> usize {
+        match self.placement {
+            WeightPlacement::Lent { slots, .. } => slots,
+            _ => 1,
+        }
+    }
+
     /// `out = matrix · acts`, on the matrix's fused kernel; `out` is `[tokens][n]`.
     pub(crate) fn multiply(
         &mut self,
@@ -68,6 +107,10 @@ impl<R: ReadAt> Weights<R> {
         };
         match self.placement {
             WeightPlacement::Mapped => {
+                let index = matrix.index(memory.model.layers().len());
+                if let Some(next) = matrix_at(memory.model, index + 1) {
+                    self.reader.prefetch(next.abs(), next.bytes() as u64);
+                }
                 let weights = self
                     .reader
                     .view(matrix.abs(), matrix.bytes())
@@ -79,19 +122,36 @@ impl<R: ReadAt> Weights<R> {
                 let start = matrix.packed() as usize;
                 run(&memory.resident[start..start + matrix.bytes()], 0, scratch)
             }
-            WeightPlacement::Streamed { .. } => {
-                let rows_at_once = (memory.window.len() / matrix.row_bytes()).max(1);
-                let mut row = 0;
+            WeightPlacement::Streamed { window: chunk }
+            | WeightPlacement::Pinned { window: chunk, .. }
+            | WeightPlacement::Lent { chunk, .. } => {
+                let pass = Pass { model: memory.model, pins: memory.pins, chunk };
+                let depth = self.depth();
+                let pin = pass.pin(matrix);
+                let (start, mut row) = (pin.start as usize, pin.rows as usize);
+                if row > 0 {
+                    run(&memory.resident[start..start + row * matrix.row_bytes()], 0, scratch)?;
+                }
                 while row < n {
-                    let rows = rows_at_once.min(n - row);
-                    let chunk = &mut memory.window[..rows * matrix.row_bytes()];
-                    let at = at_row(matrix, row)?;
-                    self.reader.read_at(at, chunk).map_err(|error| io(matrix, error))?;
-                    if let Some(next) = at.checked_add(chunk.len() as u64) {
-                        let left = (matrix.bytes() - (row + rows) * matrix.row_bytes()).min(chunk.len());
-                        self.reader.prefetch(next, left as u64);
+                    let spot = self.ahead.spot(&pass, matrix, row);
+                    let rows = pass.rows_at(matrix, row);
+                    let (at, len) = (at_row(matrix, row)?, rows * matrix.row_bytes());
+                    if let WeightPlacement::Lent { .. } = self.placement {
+                        self.ahead.turn_to(spot);
+                        self.ahead.announce(&mut self.reader, &pass, depth);
+                        self.ahead.pass_over(&pass, spot);
+                        let lent = self.reader.lend(at, len).map_err(|error| io(matrix, error))?;
+                        let not_lent = || WeightError::NotMapped { tensor: matrix.name() };
+                        run(lent.ok_or_else(not_lent)?, row, scratch)?;
+                    } else {
+                        // A reader without threads may have one buffer only: it is asked for the next chunk when it
+                        // has handed this one over.
+                        let chunk = &mut memory.window[..len];
+                        self.reader.read_at(at, chunk).map_err(|error| io(matrix, error))?;
+                        self.ahead.pass_over(&pass, spot);
+                        self.ahead.announce(&mut self.reader, &pass, depth);
+                        run(chunk, row, scratch)?;
                     }
-                    run(chunk, row, scratch)?;
                     row += rows;
                 }
                 Ok(())
@@ -111,6 +171,24 @@ impl<R: ReadAt> Weights<R> {
         let buf = &mut buf[..matrix.row_bytes()];
         self.reader.read_at(at, buf).map_err(|error| io(matrix, error))?;
         expand(matrix.format(), buf, out);
+        Ok(())
+    }
+
+    /// Every row that the table says is resident into its place in `resident`, and the table itself.
+    pub(crate) fn load_pins(
+        &mut self,
+        model: &Model,
+        pins: &mut [Pin],
+        resident: &mut [u8],
+    ) -> Result<(), WeightError> {
+        pins.fill(Pin::default());
+        let layers = model.layers().len();
+        for_each_pin(model, resident.len() as u64, |matrix, pin| pins[matrix.index(layers)] = pin);
+        for (matrix, pin) in model.matrices().zip(pins) {
+            let (start, len) = (pin.start as usize, pin.rows as usize * matrix.row_bytes());
+            let place = &mut resident[start..start + len];
+            self.reader.read_at(matrix.abs(), place).map_err(|error| io(matrix, error))?;
+        }
         Ok(())
     }
 
@@ -134,6 +212,27 @@ impl<R: ReadAt> Weights<R> {
             at = at.checked_add(bytes.len() as u64).unwrap_or(at);
         }
         Ok(())
+    }
+}
+
+/// A pass over the streamed weights, as the plan has cut it up.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'m> {
+    pub(crate) model: &'m Model,
+    /// The resident rows of each matrix; empty where there are none.
+    pub(crate) pins: &'m [Pin],
+    pub(crate) chunk: usize,
+}
+
+impl Pass<'_> {
+    /// The resident rows of `matrix`.
+    pub(crate) fn pin(&self, matrix: &Matrix) -> Pin {
+        self.pins.get(matrix.index(self.model.layers().len())).copied().unwrap_or_default()
+    }
+
+    /// Rows of the chunk that begins with `row`.
+    pub(crate) fn rows_at(&self, matrix: &Matrix, row: usize) -> usize {
+        (self.chunk / matrix.row_bytes()).max(1).min(matrix.n() - row)
     }
 }
 

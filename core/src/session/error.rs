@@ -32,7 +32,7 @@ pub enum SessionError {
         /// Why.
         error: IoError,
     },
-    /// The plan says that weights are mapped, but the reader cannot address them.
+    /// The plan says that weights are mapped or lent, but the reader does neither.
     NotMapped {
         /// The first such matrix.
         tensor: TensorName,
@@ -94,7 +94,7 @@ impl fmt::Display for SessionError {
             Self::Vector(e) => write!(f, "reading norms and biases: {e}"),
             Self::Weights { tensor, error } => write!(f, "reading `{tensor}`: {error}"),
             Self::NotMapped { tensor } => {
-                write!(f, "`{tensor}` is planned as mapped, but the reader has no view of it")
+                write!(f, "`{tensor}` is planned as mapped or lent, but the reader has no view of it")
             }
             Self::Matmul { tensor, error } => write!(f, "multiplying `{tensor}`: {error}"),
             Self::NoTokens => f.write_str("no tokens were given"),

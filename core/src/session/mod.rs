@@ -9,14 +9,18 @@
 //! ```
 //!
 //! [`Session::prefill`] and [`Session::step`] are that loop. After [`Session::new`] nothing allocates.
+//!
+//! [`Session::save`] and [`Session::restore`] keep a session's past in any `embedded_io` writer and reader.
 
 mod error;
+mod saved;
 
 pub use error::SessionError;
+pub use saved::{SAVED_VERSION, SavedError, SavedPart};
 
 use crate::io::ReadAt;
 use crate::kernels::{Compute, Executor, Kernels, Trace};
-use crate::model::{self, Batch, Model, Plan, State, WeightPlacement, Weights};
+use crate::model::{self, Arenas, Batch, Model, Plan, State, WeightPlacement, Weights};
 
 /// A token's number in the vocabulary.
 pub type Token = u32;
@@ -96,18 +100,38 @@ impl<'a, R: ReadAt> Session<'a, R> {
         kernels: &'a Kernels,
         executor: &'a dyn Executor,
     ) -> Result<Self, SessionError> {
-        if arena.len() < plan.bytes() {
-            return Err(SessionError::BufferTooSmall { need: plan.bytes(), have: arena.len() });
+        Self::in_two_arenas(model, reader, plan, arena, &mut [], kernels, executor)
+    }
+
+    /// As [`new`](Self::new), for a plan [`with_fast`](Plan::with_fast) memory: `fast` is at least
+    /// [`Plan::fast_bytes`] long and aligned as the other arena is.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn in_two_arenas(
+        model: &'a Model,
+        reader: R,
+        plan: &Plan,
+        arena: &'a mut [u8],
+        fast: &'a mut [u8],
+        kernels: &'a Kernels,
+        executor: &'a dyn Executor,
+    ) -> Result<Self, SessionError> {
+        for (need, have) in [(plan.bytes(), arena.len()), (plan.fast_bytes(), fast.len())] {
+            if have < need {
+                return Err(SessionError::BufferTooSmall { need, have });
+            }
         }
         // Every length below is taken from the plan, so one made for another model must not get any further. Planning
         // again is arithmetic on some hundred tensors.
-        if !Plan::new(model, kernels, plan.limits()).is_ok_and(|own| own.is_same(plan)) {
+        let own = Plan::new(model, kernels, plan.limits()).map(|own| own.with_fast(plan.fast_limit()));
+        if !own.is_ok_and(|own| own.is_same(plan)) {
             return Err(SessionError::ForeignPlan);
         }
-        let Some(state) = State::new(plan, arena) else {
+        let Some(state) = State::new(plan, Arenas { main: arena, fast }) else {
             return Err(SessionError::Misaligned { align: Plan::ALIGN });
         };
-        let mut weights = Weights { reader, placement: plan.limits().weights };
+        let mut weights = Weights::new(reader, plan.limits().weights);
         for v in model.vectors() {
             let place = &mut state.vectors[v.slot()..][..v.len()];
             weights.load_vector(v, place).map_err(SessionError::Vector)?;
@@ -126,6 +150,9 @@ impl<'a, R: ReadAt> Session<'a, R> {
                 }
             }
             WeightPlacement::Streamed { .. } => {}
+            WeightPlacement::Pinned { .. } | WeightPlacement::Lent { .. } => {
+                weights.load_pins(model, state.pins, state.weights)?;
+            }
         }
         Ok(Self {
             model,
@@ -222,6 +249,8 @@ impl<'a, R: ReadAt> Session<'a, R> {
         let batch =
             Batch { first: self.position, tokens: (self.target - self.position).min(plan.limits().batch) };
         let last_batch = batch.first + batch.tokens == self.target;
+        let heads = if self.each { batch.tokens } else { usize::from(last_batch) };
+        weights.expect_heads(heads, if let (Stage::Head(t), true) = (self.stage, self.each) { t } else { 0 });
         self.stage = match self.stage {
             Stage::Idle => return Ok(Progress::Ready),
             Stage::Embed => {

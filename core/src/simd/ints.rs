@@ -19,6 +19,8 @@ pub(crate) trait Ints: Copy {
     type Eight: Copy;
     /// Eight f32, one a block.
     type Floats: Copy;
+    /// What it takes to pick scales out of a block's; made once for a matrix.
+    type Picks: Copy;
 
     /// Whether a step's eight blocks are written out rather than looped over: faster, and eight times the code.
     const UNROLL: bool;
@@ -51,26 +53,31 @@ pub(crate) trait Ints: Copy {
 
     /// Scales and minimums of Q4_K and Q5_K, packed in the last 12 of a block's first 16 bytes.
     fn scales8(self, header: &[u8; 16]) -> Self::Scales8;
-    /// `acc + s[J]·Σ u·y`, `u` in 0..=63.
+    /// See [`Picks`](Self::Picks).
+    fn picks(self) -> Self::Picks;
+    /// `acc + s[J]·Σ u·y + s[J + 1]·Σ u'·y'` of even `J` and two `u` in 0..=63 with their digits.
     fn dot_scaled<const J: usize>(
         self,
         acc: Self::Sums,
-        u: Self::Bytes,
-        y: Self::Bytes,
+        u: [Self::Bytes; 2],
+        y: [Self::Bytes; 2],
         s: &Self::Scales8,
+        picks: Self::Picks,
     ) -> Self::Sums;
     /// Partial sums of `Σ m[j]·(sums[2j] + sums[2j + 1])`: minimums with sums of 16 digits.
     fn dot_mins(self, s: &Self::Scales8, sums: &[i16; 16]) -> Self::Sums;
 
     /// Scales from their bytes.
     fn scales16(self, s: &[i8; 16]) -> Self::Scales16;
-    /// `acc + s[2J]·(Σ u·y of the first 16) + s[2J + 1]·(Σ u·y of the others)`, `u` in 0..=63.
+    /// `acc + s[2J]·(Σ u·y of the first 16) + s[2J + 1]·(Σ u·y of the others)`, and the same of `J + 1` and the second
+    /// `u`, of even `J` and two `u` in 0..=63 with their digits.
     fn dot_grouped<const J: usize>(
         self,
         acc: Self::Sums,
-        u: Self::Bytes,
-        y: Self::Bytes,
+        u: [Self::Bytes; 2],
+        y: [Self::Bytes; 2],
         s: Self::Scales16,
+        picks: Self::Picks,
     ) -> Self::Sums;
     /// Partial sums of `Σ s[g]·sums[g]`.
     fn dot_sums(self, s: Self::Scales16, sums: &[i16; 16]) -> Self::Sums;

@@ -11,6 +11,8 @@ pub enum IsaKind {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI beside AVX2.
+    Avx512,
     /// aarch64 with Advanced SIMD, which every aarch64 application core has.
     Neon,
 }
@@ -21,7 +23,7 @@ pub struct UnknownIsa;
 
 impl IsaKind {
     /// Every instruction set, slowest first.
-    pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Neon];
+    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon];
 
     /// The name that command lines use.
     #[must_use]
@@ -29,6 +31,7 @@ impl IsaKind {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
             Self::Neon => "neon",
         }
     }

@@ -1,6 +1,6 @@
 //! Instruction sets: which there are, the proof that a CPU has one, and its operations.
 //!
-//! A value of [`Scalar`], [`avx2::Avx2`] or [`neon::Neon`] is proof that the CPU has the features that its type
+//! A value of [`Scalar`], [`avx2::Avx2`], [`avx512::Avx512`] or [`neon::Neon`] is proof that the CPU has the features that its type
 //! names; operations are methods on that proof. The traits say what the kernels need, shaped after the data:
 //! `Ints` for blocks of small integers, `Lanes` for sixteen f32. Kernels are written once over them; an entry
 //! point with `#[target_feature]` instantiates them for each instruction set, so that everything inlines into it.
@@ -13,6 +13,8 @@ mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 

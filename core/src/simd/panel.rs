@@ -15,6 +15,9 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// Whether [`fold_scaled`](Self::fold_scaled) reads a scale as two equal 16-bit halves of its lane.
     const PAIRED_SCALES: bool;
 
+    /// How much too large [`wide_dot`](Self::wide_dot) takes each weight.
+    const WIDE_OFFSET: i32;
+
     /// Four weights of each row.
     type Weights: Copy;
     /// Four digits, for every row.
@@ -52,8 +55,8 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// No products yet.
     fn wide_part(self) -> Self::WidePart;
-    /// Adds the products of weights in -128..=127, read as signed bytes, with digits in -128..=127; good for up
-    /// to 64 steps.
+    /// Adds the products of weights in -128..=127, read as signed bytes, and taken
+    /// [`WIDE_OFFSET`](Self::WIDE_OFFSET) too large, with digits in -128..=127; good for up to 64 steps.
     fn wide_dot(self, part: Self::WidePart, w: Self::Weights, q: Self::Digits) -> Self::WidePart;
     /// The sums.
     fn wide_sum(self, part: Self::WidePart) -> Self::Ints;

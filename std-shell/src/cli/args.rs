@@ -1,8 +1,8 @@
 //! Arguments that several commands share.
 
-use super::output::{Failure, of_file};
+use super::output::{Failure, note, of_file};
 use barre::engine::{Engine, Error, OpenOptions, SessionOptions};
-use barre::source::Access;
+use barre::source::{Access, MAX_RETRIES, Retry, SourceOptions};
 use barre_core::kernels::{KvType, Mode};
 use clap::ValueEnum;
 use std::path::Path;
@@ -14,18 +14,35 @@ pub(super) struct MachineArgs {
     #[arg(short, long, value_name = "N")]
     pub(super) threads: Option<usize>,
     #[command(flatten)]
-    pub(super) access: AccessArgs,
+    access: AccessArgs,
+    #[command(flatten)]
+    pub(super) storage: StorageArgs,
 }
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub(super) struct AccessArgs {
-    /// Instruction set: scalar, avx2, neon [default: BARRE_ISA, or the machine's best]
+    /// Instruction set: scalar, avx2, avx512, neon [default: BARRE_ISA, or the machine's best]
     #[arg(long, value_name = "NAME")]
     pub(super) isa: Option<String>,
-    /// How the file is reached: mapped into memory, or read through a small window
-    #[arg(long, value_name = "HOW", default_value = "mmap")]
-    pub(super) io: Io,
+    /// How the file is reached [default: mmap, or read with --ram]
+    #[arg(long, value_name = "HOW")]
+    io: Option<Io>,
+    /// Whether a mapped file's weights are copied to huge pages as they are used, where the memory holds them twice
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) huge_pages: HugePages,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Machine")]
+pub(super) struct StorageArgs {
+    /// The most memory that the whole process may hold, in bytes or with K, M or G (powers of 1024); weights that
+    /// have no room in it are read each time they are needed, and nothing is mapped
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) ram: Option<u64>,
+    /// Read the file no faster than so many MB (10^6 bytes) a second, as from slower storage
+    #[arg(long, value_name = "MB/S", value_parser = speed)]
+    throttle: Option<f64>,
 }
 
 #[derive(clap::Args)]
@@ -47,8 +64,18 @@ pub(super) struct SessionArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum Io {
+    /// Mapped into memory
     Mmap,
+    /// Read ahead by threads, a megabyte at a time
     Read,
+    /// As read, around the system's page cache
+    Direct,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum HugePages {
+    Auto,
+    Off,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -65,13 +92,31 @@ pub(super) enum KvArg {
 
 impl MachineArgs {
     pub(super) fn open(&self, model: &Path) -> Result<Engine, Failure> {
-        self.access.open(model, self.threads)
+        self.access.open(model, self.threads, &self.storage)
+    }
+}
+
+impl StorageArgs {
+    /// Without any bound.
+    pub(super) const fn unlimited() -> Self {
+        Self { ram: None, throttle: None }
     }
 }
 
 impl AccessArgs {
-    pub(super) fn open(&self, model: &Path, threads: Option<usize>) -> Result<Engine, Failure> {
-        let options = OpenOptions { access: self.access(), isa: self.isa.clone(), threads };
+    pub(super) fn open(
+        &self,
+        model: &Path,
+        threads: Option<usize>,
+        storage: &StorageArgs,
+    ) -> Result<Engine, Failure> {
+        let small_pages = self.huge_pages == HugePages::Off;
+        let source = SourceOptions {
+            access: self.access(storage.ram)?,
+            read_speed: storage.throttle.map(|mb| mb * 1e6),
+            on_retry: Some(tell_of_retry),
+        };
+        let options = OpenOptions { source, isa: self.isa.clone(), threads, small_pages };
         Engine::open(model, &options).map_err(|e| match e {
             Error::Gguf(_) | Error::Model(_) => of_file(model)(e),
             // These name the file themselves, or have nothing to do with it.
@@ -79,16 +124,45 @@ impl AccessArgs {
         })
     }
 
-    pub(super) const fn access(&self) -> Access {
-        match self.io {
-            Io::Mmap => Access::Map,
-            Io::Read => Access::Read,
-        }
+    pub(super) fn access(&self, ram: Option<u64>) -> Result<Access, Failure> {
+        Ok(match (self.io, ram) {
+            (Some(Io::Mmap), Some(_)) => {
+                return Err(Failure::because("--ram maps nothing: it goes with --io read or direct"));
+            }
+            (Some(Io::Mmap), None) | (None, None) => Access::Map,
+            (Some(Io::Read), _) | (None, Some(_)) => Access::Read,
+            (Some(Io::Direct), _) => Access::Direct,
+        })
     }
 }
 
+fn tell_of_retry(retry: &Retry<'_>) {
+    let Retry { offset, attempt, error } = retry;
+    note(format_args!("reading byte {offset}: {error}; trying again, {attempt} of {MAX_RETRIES}\n"));
+}
+
+/// A number of bytes, or of their multiples by powers of 1024.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a number of bytes, or one with K, M or G, is wanted")?;
+    number.checked_mul(unit).ok_or_else(|| "more bytes than can be counted".to_owned())
+}
+
+/// A speed above zero.
+pub(super) fn speed(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|s: &f64| *s > 0.0 && s.is_finite())
+        .ok_or_else(|| "a speed above 0 is wanted".to_owned())
+}
+
 impl SessionArgs {
-    pub(super) fn options(&self, engine: &Engine) -> SessionOptions {
+    pub(super) fn options(&self, engine: &Engine, storage: &StorageArgs) -> SessionOptions {
         let context = match self.ctx_size {
             Some(0) => Some(engine.model().hparams().context_length),
             given => given,
@@ -101,6 +175,28 @@ impl SessionArgs {
             KvArg::F16 => KvType::F16,
             KvArg::F32 => KvType::F32,
         };
-        SessionOptions { context, batch: self.batch_size, kv, mode }
+        SessionOptions { context, batch: self.batch_size, kv, mode, ram: storage.ram }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(size("64M"), Ok(64 << 20));
+        assert_eq!((size("1g"), size("3k"), size("17")), (Ok(1 << 30), Ok(3072), Ok(17)));
+        for bad in ["", "M", "-1", "1.5G", "1T", "99999999999G", "64MB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn speeds_are_above_zero() {
+        assert_eq!(speed("90.5"), Ok(90.5));
+        for bad in ["0", "-1", "inf", "nan", "x"] {
+            assert!(speed(bad).is_err(), "{bad}");
+        }
     }
 }

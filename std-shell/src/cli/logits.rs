@@ -25,7 +25,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let engine = args.machine.open(&args.model)?;
-    let mut options = args.session.options(&engine);
+    let mut options = args.session.options(&engine, &args.machine.storage);
     options.context.get_or_insert(args.tokens.len().clamp(1, engine.model().hparams().context_length));
     let plan = engine.plan(&options)?;
     let mut arena = Engine::arena(&plan)?;

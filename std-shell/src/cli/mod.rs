@@ -2,10 +2,14 @@
 
 mod args;
 mod bench;
+mod bus;
+mod figures;
 mod inspect;
 mod logits;
 mod output;
+mod plan;
 mod progress;
+mod prompt_cache;
 mod quantize;
 mod run;
 mod tokenize;
@@ -40,6 +44,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure the fused kernels against dequantize-then-multiply, and scan the weights for NaN and infinity
     Verify(verify::Args),
+    /// Show the memory that a model takes, and what more or less of it would mean
+    Plan(plan::Args),
     /// Write the logits of every position, row-major little-endian f32
     Logits(logits::Args),
     /// Show the tokens of a text
@@ -52,10 +58,12 @@ enum Command {
 
 /// Parses the command line and runs it.
 pub(crate) fn main() -> ExitCode {
+    bus::install();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Logits(args) => logits::run(&args),
         Command::Tokenize(args) => tokenize::run(&args),
         Command::Quantize(args) => quantize::run(&args),

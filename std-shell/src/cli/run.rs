@@ -1,13 +1,14 @@
 //! `barre run`: continues a text.
 
 use super::args::{MachineArgs, SessionArgs};
+use super::figures::Figures;
 use super::output::{Failure, note, of_file, write};
 use super::progress::Bar;
+use super::prompt_cache::CacheArgs;
 use super::trace::DispatchTrace;
 use barre::engine::Engine;
-use barre::memory;
-use barre::source::{Access, Source};
-use barre_core::kernels::{Executor as _, Trace};
+use barre::source::{Reader, Source};
+use barre_core::kernels::Trace;
 use barre_core::sampler::{Sampler, SamplerParams};
 use barre_core::session::{Progress, Session};
 use barre_core::tokenizer::{DecodeOptions, Decoder, EncodeOptions, EncodeScratch, Tokenizer};
@@ -16,7 +17,7 @@ use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -24,7 +25,8 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     model: PathBuf,
     /// The text to continue
-    #[arg(short, long, value_name = "TEXT", required_unless_present = "file", conflicts_with = "file")]
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    #[arg(required_unless_present_any = ["file", "prompt_cache"])]
     prompt: Option<OsString>,
     /// A file with the text to continue, less one newline at its end
     #[arg(short, long, value_name = "FILE")]
@@ -45,10 +47,15 @@ pub(super) struct Args {
     /// Write every matrix multiplication to stderr, and how many of the model's matrices were fused
     #[arg(long)]
     trace_dispatch: bool,
+    /// Write the line of figures as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
     session: SessionArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     #[command(flatten)]
     machine: MachineArgs,
 }
@@ -97,7 +104,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
     let mut sampler = Sampler::new(args.sampling.params(), tokenizer.len())?;
     let prompt = prompt_tokens(args, &tokenizer)?;
-    let plan = engine.plan(&args.session.options(&engine))?;
+    let plan = engine.plan(&args.session.options(&engine, &args.machine.storage))?;
     let mut arena = Engine::arena(&plan)?;
     let trace = DispatchTrace::default();
     let traced = DispatchTrace::wanted(args.trace_dispatch);
@@ -105,13 +112,32 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     session.set_trace(traced.then_some(&trace as &dyn Trace));
     let mut figures = Figures { load: start.elapsed(), ..Figures::default() };
 
-    let outcome = prefill(&mut session, &prompt, &interrupted, &mut figures)
-        .and_then(|()| decode(args, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures));
+    let has_prompt = args.prompt.is_some() || args.file.is_some();
+    let prompt = args.cache.restore(&mut session, prompt, has_prompt)?;
+    if prompt.is_empty() {
+        return Err(Failure::because("the prompt has no tokens"));
+    }
+    let outcome = prefill(&engine, &mut session, &prompt, &interrupted, &mut figures).and_then(|()| {
+        unchanged(args, engine.source())?;
+        if !args.cache.keeps_all() {
+            args.cache.save(&mut session)?;
+        }
+        let outcome =
+            decode(args, &engine, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures);
+        if args.cache.keeps_all() && !matches!(outcome, Err(Failure::Because(_))) {
+            args.cache.save(&mut session)?;
+        }
+        outcome
+    });
     if traced {
         trace.summary(engine.model());
     }
     if !matches!(outcome, Err(Failure::Because(_))) {
-        figures.show(&engine, plan.bytes());
+        if args.json {
+            note(format_args!("{}\n", figures.json(&engine, &plan)));
+        } else {
+            figures.show(&engine, &plan);
+        }
     }
     outcome
 }
@@ -136,19 +162,18 @@ fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure
         // What ends a text for training must not end one that is to go on.
         tokens.pop();
     }
-    if tokens.is_empty() {
-        return Err(Failure::because("the prompt has no tokens"));
-    }
     Ok(tokens)
 }
 
 fn prefill(
-    session: &mut Session<'_, &Source>,
+    engine: &Engine,
+    session: &mut Session<'_, Reader<'_>>,
     prompt: &[u32],
     interrupted: &AtomicBool,
     figures: &mut Figures,
 ) -> Result<(), Failure> {
     let start = Instant::now();
+    let read = engine.source().figures();
     let mut bar = Bar::new();
     session.begin(prompt)?;
     while let Progress::Working { done, total } = session.advance()? {
@@ -158,18 +183,29 @@ fn prefill(
         }
     }
     figures.prefill = (prompt.len(), start.elapsed());
+    figures.read_by_prefill = engine.source().figures() - read;
     Ok(())
+}
+
+/// Fails if another process has written to the model file: what was computed since then is of no model.
+fn unchanged(args: &Args, source: &Source) -> Result<(), Failure> {
+    if source.is_unchanged() {
+        return Ok(());
+    }
+    Err(Failure::because(format!("{}: the file has changed while it was in use", args.model.display())))
 }
 
 fn decode(
     args: &Args,
+    engine: &Engine,
     tokenizer: &Tokenizer,
     sampler: &mut Sampler,
-    session: &mut Session<'_, &Source>,
+    session: &mut Session<'_, Reader<'_>>,
     interrupted: &AtomicBool,
     figures: &mut Figures,
 ) -> Result<(), Failure> {
     let start = Instant::now();
+    let read = engine.source().figures();
     let context = session.plan().limits().context;
     let mut decoder = Decoder::new(DecodeOptions { show_special: false, strip_space: false });
     let mut text = String::new();
@@ -185,7 +221,8 @@ fn decode(
         text.clear();
         decoder.push(tokenizer, token, |part| text.push_str(part));
         write(&text)?;
-        if left == 0 || session.position() == context {
+        // A text that is kept has its last token too.
+        if (left == 0 && !args.cache.keeps_all()) || session.position() == context {
             break;
         }
         if interrupted.load(Ordering::Relaxed) {
@@ -193,8 +230,10 @@ fn decode(
             break;
         }
         session.step(token)?;
+        unchanged(args, engine.source())?;
         figures.decode.0 += 1;
         figures.decode.1 = start.elapsed();
+        figures.read_by_decode = engine.source().figures() - read;
     }
     text.clear();
     decoder.finish(|part| text.push_str(part));
@@ -237,35 +276,6 @@ impl SamplingArgs {
             repeat_last_n: self.repeat_last_n,
             seed: self.seed,
         }
-    }
-}
-
-/// What the line at the end tells.
-#[derive(Default)]
-struct Figures {
-    load: Duration,
-    prefill: (usize, Duration),
-    decode: (usize, Duration),
-}
-
-impl Figures {
-    fn show(&self, engine: &Engine, arena: usize) {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let speed = |(tokens, time): (usize, Duration)| {
-            let rate = if tokens == 0 { 0.0 } else { tokens as f64 / time.as_secs_f64() };
-            format!("{tokens} tokens, {rate:.1} tokens/s")
-        };
-        let peak = memory::peak().map_or("unknown".to_owned(), |bytes| format!("{:.1} MiB", mib(bytes)));
-        note(format_args!(
-            "{}, {} threads | load {:.0} ms | prefill {} | decode {} | arena {:.1} MiB, peak memory {peak}{}\n",
-            engine.kernels().isa(),
-            engine.pool().threads(),
-            self.load.as_secs_f64() * 1e3,
-            speed(self.prefill),
-            speed(self.decode),
-            mib(arena as u64),
-            if engine.source().access() == Access::Map { " with the mapped file" } else { "" },
-        ));
     }
 }
 

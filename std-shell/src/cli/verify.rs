@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let kernels = detect::kernels_named(args.access.isa.as_deref())?;
     let pool = Pool::new(args.threads)?;
-    let source = Source::open(&args.file, args.access.access())?;
+    let source = Source::open(&args.file, args.access.access(None)?)?;
     let gguf = Gguf::open(&mut &source).map_err(of_file(&args.file))?;
     let matrices = chosen(&gguf, args.tensor.as_deref())?;
     scan(&source, &gguf)?;

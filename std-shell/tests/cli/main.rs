@@ -2,8 +2,11 @@
 
 mod bench;
 mod errors;
+mod files_that_change;
 mod inspect;
 mod logits;
+mod plan;
+mod prompt_cache;
 mod quantize;
 mod run;
 mod signals;

@@ -129,6 +129,10 @@ where
         }
         for t in 0..T {
             isum[t] = isa.wide_sum(part[t]);
+            if I::WIDE_OFFSET != 0 {
+                let sum: i32 = sums[t][..4 * N / sum_len(N)].iter().map(|&s| i32::from(s)).sum();
+                isum[t] = isa.add_i32(isum[t], isa.splat_i32(-I::WIDE_OFFSET * sum));
+            }
         }
         return (isum, msum);
     }

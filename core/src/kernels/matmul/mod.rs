@@ -122,6 +122,15 @@ macro_rules! table {
 table!(SCALAR, scalar, crate::simd::Scalar, crate::simd::Scalar, 8);
 #[cfg(target_arch = "x86_64")]
 table!(AVX2, avx2, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), 16, "avx2,fma,f16c");
+#[cfg(target_arch = "x86_64")]
+table!(
+    AVX512,
+    avx512,
+    crate::simd::avx512::Avx512,
+    crate::simd::avx512::Avx512::assume(),
+    32,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
+);
 #[cfg(target_arch = "aarch64")]
 table!(NEON, neon, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), 8, "neon");
 

@@ -272,6 +272,12 @@ fn check(
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+fn avx512() -> bool {
+    use std::is_x86_feature_detected as has;
+    has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx512vnni")
+}
+
 /// The tables that this CPU can run.
 fn tables() -> Vec<(&'static str, Table, &'static matvec::Table)> {
     let mut tables = vec![("scalar", Table::SCALAR, &matvec::SCALAR)];
@@ -280,6 +286,12 @@ fn tables() -> Vec<(&'static str, Table, &'static matvec::Table)> {
         tables.push(("avx2", Table::AVX2, &matvec::AVX2));
     } else {
         println!("left out: avx2, which this CPU lacks");
+    }
+    #[cfg(target_arch = "x86_64")]
+    if avx512() {
+        tables.push(("avx512", Table::AVX512, &matvec::AVX512));
+    } else {
+        println!("left out: avx512, which this CPU lacks");
     }
     #[cfg(target_arch = "aarch64")]
     tables.push(("neon", Table::NEON, &matvec::NEON));

@@ -112,6 +112,7 @@ macro_rules! format {
             #[inline(always)]
             fn block<I: Ints, const P: usize>(
                 $isa: I,
+                _: I::Picks,
                 $block: &[u8; $bytes],
                 $acts: &BlockActs<'_, Self>,
                 $column: usize,

@@ -21,6 +21,7 @@ pub(super) trait Format {
     /// The integers and scales of `block`, which meets activation block `column`.
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &Self::Block,
         acts: &BlockActs<'_, Self>,
         column: usize,

@@ -66,25 +66,14 @@ fn plain<I: Ints, const P: usize>(isa: I, t: &[BlockInts<I, P>; STEP], dy: I::Fl
     isa.mul(isa.mul(scale(isa, t), dy), isum(isa, t, |_, sums| sums))
 }
 
-/// One weight vector with the digits of piece `J` of every plane, by the scale of sub-block `J`.
-macro_rules! scaled {
-    ($isa:ident, $t:ident, $y:ident, $s:ident, $($j:literal: $u:expr),*) => {
+/// Two weight vectors with the digits of pieces `J` and `J + 1` of every plane, by the scales that go with them.
+macro_rules! dots {
+    ($dot:ident, $isa:ident, $t:ident, $y:ident, $s:expr, $p:ident, $($j:literal: $u:expr, $v:expr);*) => {
         $({
-            let u = $u;
+            let u = [$u, $v];
             for p in 0..P {
-                $t.isum[p] = $isa.dot_scaled::<$j>($t.isum[p], u, $isa.digits(&$y[p][$j]), &$s);
-            }
-        })*
-    };
-}
-
-/// The same with the scales of groups `2J` and `2J + 1`.
-macro_rules! grouped {
-    ($isa:ident, $t:ident, $y:ident, $s:ident, $($j:literal: $u:expr),*) => {
-        $({
-            let u = $u;
-            for p in 0..P {
-                $t.isum[p] = $isa.dot_grouped::<$j>($t.isum[p], u, $isa.digits(&$y[p][$j]), $s);
+                let y = [$isa.digits(&$y[p][$j]), $isa.digits(&$y[p][$j + 1])];
+                $t.isum[p] = $isa.$dot::<$j>($t.isum[p], u, y, $s, $p);
             }
         })*
     };
@@ -99,6 +88,7 @@ impl Format for Q2K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 84],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -109,11 +99,11 @@ impl Format for Q2K {
         let m = isa.scales16(&packed.map(|b| (b >> 4).cast_signed()));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let b = isa.bytes(part(block, 16));
-        grouped!(isa, t, y, s, 0: isa.and(b, 3), 1: isa.shr_and::<2>(b, 3), 2: isa.shr_and::<4>(b, 3),
-            3: isa.shr_and::<6>(b, 3));
+        dots!(dot_grouped, isa, t, y, s, picks, 0: isa.and(b, 3), isa.shr_and::<2>(b, 3); 2: isa.shr_and::<4>(b, 3),
+            isa.shr_and::<6>(b, 3));
         let b = isa.bytes(part(block, 48));
-        grouped!(isa, t, y, s, 4: isa.and(b, 3), 5: isa.shr_and::<2>(b, 3), 6: isa.shr_and::<4>(b, 3),
-            7: isa.shr_and::<6>(b, 3));
+        dots!(dot_grouped, isa, t, y, s, picks, 4: isa.and(b, 3), isa.shr_and::<2>(b, 3); 6: isa.shr_and::<4>(b, 3),
+            isa.shr_and::<6>(b, 3));
         for p in 0..P {
             t.msum[p] = isa.dot_sums(m, acts.sums(p, column));
         }
@@ -141,6 +131,7 @@ impl Format for Q3K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 110],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -150,17 +141,17 @@ impl Format for Q3K {
         let h = isa.bytes(part(block, 0));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let b = isa.bytes(part(block, 32));
-        grouped!(isa, t, y, s,
+        dots!(dot_grouped, isa, t, y, s, picks,
             0: isa.or(isa.and(b, 3), isa.shl_and::<2>(h, 4)),
-            1: isa.or(isa.shr_and::<2>(b, 3), isa.shl_and::<1>(h, 4)),
+            isa.or(isa.shr_and::<2>(b, 3), isa.shl_and::<1>(h, 4));
             2: isa.or(isa.shr_and::<4>(b, 3), isa.and(h, 4)),
-            3: isa.or(isa.shr_and::<6>(b, 3), isa.shr_and::<1>(h, 4)));
+            isa.or(isa.shr_and::<6>(b, 3), isa.shr_and::<1>(h, 4)));
         let b = isa.bytes(part(block, 64));
-        grouped!(isa, t, y, s,
+        dots!(dot_grouped, isa, t, y, s, picks,
             4: isa.or(isa.and(b, 3), isa.shr_and::<2>(h, 4)),
-            5: isa.or(isa.shr_and::<2>(b, 3), isa.shr_and::<3>(h, 4)),
+            isa.or(isa.shr_and::<2>(b, 3), isa.shr_and::<3>(h, 4));
             6: isa.or(isa.shr_and::<4>(b, 3), isa.shr_and::<4>(h, 4)),
-            7: isa.or(isa.shr_and::<6>(b, 3), isa.shr_and::<5>(h, 4)));
+            isa.or(isa.shr_and::<6>(b, 3), isa.shr_and::<5>(h, 4)));
         for p in 0..P {
             // Each weight was taken 4 too large.
             t.isum[p] = isa.sub_shl::<2>(t.isum[p], isa.dot_sums(s, acts.sums(p, column)));
@@ -189,6 +180,7 @@ impl Format for Q4K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 144],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -200,9 +192,9 @@ impl Format for Q4K {
         for p in 0..P {
             t.msum[p] = isa.dot_mins(&s, acts.sums(p, column));
         }
-        scaled!(isa, t, y, s,
-            0: isa.and(a, 15), 1: isa.shr_and::<4>(a, 15), 2: isa.and(b, 15), 3: isa.shr_and::<4>(b, 15),
-            4: isa.and(c, 15), 5: isa.shr_and::<4>(c, 15), 6: isa.and(d, 15), 7: isa.shr_and::<4>(d, 15));
+        dots!(dot_scaled, isa, t, y, &s, picks,
+            0: isa.and(a, 15), isa.shr_and::<4>(a, 15); 2: isa.and(b, 15), isa.shr_and::<4>(b, 15);
+            4: isa.and(c, 15), isa.shr_and::<4>(c, 15); 6: isa.and(d, 15), isa.shr_and::<4>(d, 15));
         t
     }
 
@@ -227,6 +219,7 @@ impl Format for Q5K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 176],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -239,15 +232,15 @@ impl Format for Q5K {
         for p in 0..P {
             t.msum[p] = isa.dot_mins(&s, acts.sums(p, column));
         }
-        scaled!(isa, t, y, s,
+        dots!(dot_scaled, isa, t, y, &s, picks,
             0: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 16)),
-            1: isa.or(isa.shr_and::<4>(a, 15), isa.shl_and::<3>(h, 16)),
+            isa.or(isa.shr_and::<4>(a, 15), isa.shl_and::<3>(h, 16));
             2: isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 16)),
-            3: isa.or(isa.shr_and::<4>(b, 15), isa.shl_and::<1>(h, 16)),
+            isa.or(isa.shr_and::<4>(b, 15), isa.shl_and::<1>(h, 16));
             4: isa.or(isa.and(c, 15), isa.and(h, 16)),
-            5: isa.or(isa.shr_and::<4>(c, 15), isa.shr_and::<1>(h, 16)),
+            isa.or(isa.shr_and::<4>(c, 15), isa.shr_and::<1>(h, 16));
             6: isa.or(isa.and(d, 15), isa.shr_and::<2>(h, 16)),
-            7: isa.or(isa.shr_and::<4>(d, 15), isa.shr_and::<3>(h, 16)));
+            isa.or(isa.shr_and::<4>(d, 15), isa.shr_and::<3>(h, 16)));
         t
     }
 
@@ -272,6 +265,7 @@ impl Format for Q6K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        picks: I::Picks,
         block: &[u8; 210],
         acts: &BlockActs<'_, Self>,
         column: usize,
@@ -280,17 +274,17 @@ impl Format for Q6K {
         let s = isa.scales16(bytemuck::cast_ref(part::<16>(block, 192)));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let (a, b, h) = (isa.bytes(part(block, 0)), isa.bytes(part(block, 32)), isa.bytes(part(block, 128)));
-        grouped!(isa, t, y, s,
+        dots!(dot_grouped, isa, t, y, s, picks,
             0: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 48)),
-            1: isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 48)),
+            isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 48));
             2: isa.or(isa.shr_and::<4>(a, 15), isa.and(h, 48)),
-            3: isa.or(isa.shr_and::<4>(b, 15), isa.shr_and::<2>(h, 48)));
+            isa.or(isa.shr_and::<4>(b, 15), isa.shr_and::<2>(h, 48)));
         let (a, b, h) = (isa.bytes(part(block, 64)), isa.bytes(part(block, 96)), isa.bytes(part(block, 160)));
-        grouped!(isa, t, y, s,
+        dots!(dot_grouped, isa, t, y, s, picks,
             4: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 48)),
-            5: isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 48)),
+            isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 48));
             6: isa.or(isa.shr_and::<4>(a, 15), isa.and(h, 48)),
-            7: isa.or(isa.shr_and::<4>(b, 15), isa.shr_and::<2>(h, 48)));
+            isa.or(isa.shr_and::<4>(b, 15), isa.shr_and::<2>(h, 48)));
         for p in 0..P {
             // Each weight was taken 32 too large.
             t.isum[p] = isa.sub_shl::<5>(t.isum[p], isa.dot_sums(s, acts.sums(p, column)));
@@ -319,6 +313,7 @@ impl Format for Q8K {
     #[inline(always)]
     fn block<I: Ints, const P: usize>(
         isa: I,
+        _: I::Picks,
         block: &[u8; 292],
         acts: &BlockActs<'_, Self>,
         column: usize,

@@ -24,8 +24,8 @@ const GROUP: usize = 8;
 
 /// Bytes ahead of use that the stream is asked for, into the first-level cache and into the last. Two levels, each
 /// line once, spread over the work: bursts, one level or a quarter of the distance lose a fifth of the bandwidth.
-const NEAR: usize = 2304;
-const FAR: usize = 8064;
+const NEAR: usize = 4096;
+const FAR: usize = 12288;
 
 /// Entry of one format: weights (`out.len()` rows), activations, results, scratch.
 pub(super) type Entry = unsafe fn(&[u8], &ActToken<'_>, &mut [f32], &mut [u8]);
@@ -76,6 +76,13 @@ macro_rules! table {
 table!(SCALAR, Scalar, Scalar);
 #[cfg(target_arch = "x86_64")]
 table!(AVX2, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), "avx2,fma,f16c");
+#[cfg(target_arch = "x86_64")]
+table!(
+    AVX512,
+    crate::simd::avx512::Avx512,
+    crate::simd::avx512::Avx512::assume(),
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
+);
 #[cfg(target_arch = "aarch64")]
 table!(NEON, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), "neon");
 
@@ -89,7 +96,7 @@ fn rows<I: Ints, F: Format, const P: usize>(
     scratch: &mut [u8],
 ) {
     let blocks = act.k / F::LEN;
-    let acts = BlockActs::<F>::new(act, blocks);
+    let (acts, picks) = (BlockActs::<F>::new(act, blocks), isa.picks());
     let terms: &mut [f32] = bytemuck::cast_slice_mut(scratch);
     // Where the stream's next block stands in its row.
     let mut column = 0;
@@ -98,12 +105,12 @@ fn rows<I: Ints, F: Format, const P: usize>(
         let (steps, rest) = F::stream(weights).0.as_chunks::<STEP>();
         let (full, last) = terms.split_at_mut(steps.len() * STEP);
         for (stream, terms) in steps.iter().zip(full.as_chunks_mut().0) {
-            step::<I, F, P>(isa, stream.each_ref(), &acts, &mut column, terms);
+            step::<I, F, P>(isa, picks, stream.each_ref(), &acts, &mut column, terms);
         }
         if let ([first, ..], Some(terms)) = (rest, last.first_chunk_mut()) {
             // What is not there is computed as the first block again; the room behind the terms takes that.
             let stream = core::array::from_fn(|i| rest.get(i).unwrap_or(first));
-            step::<I, F, P>(isa, stream, &acts, &mut column, terms);
+            step::<I, F, P>(isa, picks, stream, &acts, &mut column, terms);
         }
         column = 0;
         add_up(&terms[..count], blocks, out);
@@ -114,6 +121,7 @@ fn rows<I: Ints, F: Format, const P: usize>(
 #[inline(always)]
 fn step<I: Ints, F: Format, const P: usize>(
     isa: I,
+    picks: I::Picks,
     stream: [&F::Block; STEP],
     acts: &BlockActs<'_, F>,
     column: &mut usize,
@@ -121,13 +129,13 @@ fn step<I: Ints, F: Format, const P: usize>(
 ) {
     let first = *column;
     let t = if I::UNROLL && F::LEN < 256 {
-        let mut ints = |i: usize| block::<I, F, P>(isa, stream[i], i, acts, column);
+        let mut ints = |i: usize| block::<I, F, P>(isa, picks, stream[i], i, acts, column);
         [ints(0), ints(1), ints(2), ints(3), ints(4), ints(5), ints(6), ints(7)]
     } else {
         // Super-blocks written out one after the other fill the registers, and lose a fifth to spills.
         let mut t = [const { MaybeUninit::uninit() }; STEP];
         for (i, t) in t.iter_mut().enumerate() {
-            t.write(block::<I, F, P>(isa, stream[i], i, acts, column));
+            t.write(block::<I, F, P>(isa, picks, stream[i], i, acts, column));
         }
         // SAFETY: the loop has written every element.
         t.map(|t| unsafe { t.assume_init() })
@@ -139,6 +147,7 @@ fn step<I: Ints, F: Format, const P: usize>(
 #[inline(always)]
 fn block<I: Ints, F: Format, const P: usize>(
     isa: I,
+    picks: I::Picks,
     block: &F::Block,
     i: usize,
     acts: &BlockActs<'_, F>,
@@ -151,7 +160,7 @@ fn block<I: Ints, F: Format, const P: usize>(
             isa.prefetch(start, NEAR + 64 * line, FAR + 64 * line);
         }
     }
-    let ints = F::block(isa, block, acts, *column);
+    let ints = F::block(isa, picks, block, acts, *column);
     *column = if *column + 1 == acts.blocks { 0 } else { *column + 1 };
     ints
 }

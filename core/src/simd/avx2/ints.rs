@@ -7,36 +7,32 @@ use core::arch::x86_64::*;
 
 /// The operand of a byte shuffle, as wide as a register.
 #[repr(align(32))]
-struct Shuffle([u8; 32]);
+pub(crate) struct Shuffle(pub(crate) [u8; 32]);
 
-/// Shuffles that repeat byte `j` of each half as eight 16-bit numbers.
-static REPEAT8: [Shuffle; 8] = {
-    let mut table = [const { Shuffle([0x80; 32]) }; 8];
+/// Operands of the shuffles that pick scales.
+pub(crate) struct Picks {
+    /// Repeats byte `j` of each half as eight 16-bit numbers.
+    eight: [Shuffle; 8],
+    /// Repeats 16-bit number `j` of each half eight times.
+    sixteen: [Shuffle; 8],
+}
+
+static PICKS: Picks = {
+    let mut picks =
+        Picks { eight: [const { Shuffle([0x80; 32]) }; 8], sixteen: [const { Shuffle([0; 32]) }; 8] };
     let mut j = 0;
     while j < 8 {
         let mut i = 0;
         while i < 32 {
-            table[j].0[i] = j as u8;
-            i += 2;
-        }
-        j += 1;
-    }
-    table
-};
-
-/// Shuffles that repeat 16-bit number `j` of each half eight times.
-static REPEAT16: [Shuffle; 8] = {
-    let mut table = [const { Shuffle([0; 32]) }; 8];
-    let mut j = 0;
-    while j < 8 {
-        let mut i = 0;
-        while i < 32 {
-            table[j].0[i] = (2 * j + i % 2) as u8;
+            if i % 2 == 0 {
+                picks.eight[j].0[i] = j as u8;
+            }
+            picks.sixteen[j].0[i] = (2 * j + i % 2) as u8;
             i += 1;
         }
         j += 1;
     }
-    table
+    picks
 };
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -71,15 +67,13 @@ fn transpose_add(v: &[__m256i]) -> __m256i {
     _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
 }
 
-/// `acc` and the products of `u` in 0..=63 and digits `y`, by the scales that `shuffle` picks of `s`.
+/// `acc` and the products of `u` in 0..=63 and digits `y`, by the scales that `pick` shuffles out of `s`.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn dot_shuffled(acc: __m256i, u: __m256i, y: __m256i, s: __m256i, shuffle: &Shuffle) -> __m256i {
-    // SAFETY: the reference covers 32 bytes, aligned to as many. Volatile, lest the compiler make two shuffles of
-    // one whose operand it knows.
-    let shuffle = unsafe { core::ptr::read_volatile(shuffle.0.as_ptr().cast::<__m256i>()) };
+fn dot_shuffled(acc: __m256i, u: __m256i, y: __m256i, s: __m256i, pick: &Shuffle) -> __m256i {
+    let scales = _mm256_shuffle_epi8(s, load256(&pick.0));
     // VPMADDUBSW: at most 2 · 63 · 128 = 16,128.
-    _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, y), _mm256_shuffle_epi8(s, shuffle)))
+    _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, y), scales))
 }
 
 impl Ints for Avx2 {
@@ -91,6 +85,7 @@ impl Ints for Avx2 {
     type Scales16 = __m256i;
     type Eight = __m256i;
     type Floats = __m256;
+    type Picks = &'static Picks;
 
     const UNROLL: bool = true;
 
@@ -233,15 +228,41 @@ impl Ints for Avx2 {
     }
 
     #[inline(always)]
-    fn dot_scaled<const J: usize>(self, acc: __m256i, u: __m256i, y: __m256i, s: &__m256i) -> __m256i {
-        // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { dot_shuffled(acc, u, y, *s, &REPEAT8[J]) }
+    fn picks(self) -> &'static Picks {
+        // The compiler would make two shuffles of one whose operand it knows.
+        core::hint::black_box(&PICKS)
     }
 
     #[inline(always)]
-    fn dot_grouped<const J: usize>(self, acc: __m256i, u: __m256i, y: __m256i, s: __m256i) -> __m256i {
+    fn dot_scaled<const J: usize>(
+        self,
+        acc: __m256i,
+        u: [__m256i; 2],
+        y: [__m256i; 2],
+        s: &__m256i,
+        picks: &'static Picks,
+    ) -> __m256i {
         // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { dot_shuffled(acc, u, y, s, &REPEAT16[J]) }
+        unsafe {
+            let acc = dot_shuffled(acc, u[0], y[0], *s, &picks.eight[J]);
+            dot_shuffled(acc, u[1], y[1], *s, &picks.eight[J + 1])
+        }
+    }
+
+    #[inline(always)]
+    fn dot_grouped<const J: usize>(
+        self,
+        acc: __m256i,
+        u: [__m256i; 2],
+        y: [__m256i; 2],
+        s: __m256i,
+        picks: &'static Picks,
+    ) -> __m256i {
+        // SAFETY: a value of this type exists only where the feature is available.
+        unsafe {
+            let acc = dot_shuffled(acc, u[0], y[0], s, &picks.sixteen[J]);
+            dot_shuffled(acc, u[1], y[1], s, &picks.sixteen[J + 1])
+        }
     }
 
     #[inline(always)]

@@ -6,6 +6,9 @@ mod ints;
 mod lanes;
 mod panel;
 
+pub(crate) use ints::Shuffle;
+pub(crate) use panel::transpose;
+
 /// Proof that the CPU has AVX2, FMA and F16C and that the operating system saves their registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2(());

@@ -31,7 +31,7 @@ fn in_order(mut x: __m256i) -> __m256i {
 /// Transposes a square of 8 rows and 8 columns.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn square<const C: usize>(
+fn square<const R: usize, const C: usize>(
     rows: &[[[u8; 4]; C]; R],
     panel: &mut [[[u8; 4]; R]; C],
     row: usize,
@@ -66,12 +66,18 @@ fn square<const C: usize>(
     }
 }
 
+/// `panel[c][r] = rows[r][c]` for the first `columns` (a multiple of 8) columns; `R` is a multiple of 8.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn transpose<const C: usize>(rows: &[[[u8; 4]; C]; R], panel: &mut [[[u8; 4]; R]; C], columns: usize) {
+pub(crate) fn transpose<const R: usize, const C: usize>(
+    rows: &[[[u8; 4]; C]; R],
+    panel: &mut [[[u8; 4]; R]; C],
+    columns: usize,
+) {
     for column in (0..columns).step_by(8) {
-        square(rows, panel, 0, column);
-        square(rows, panel, 8, column);
+        for row in (0..R).step_by(8) {
+            square(rows, panel, row, column);
+        }
     }
 }
 
@@ -80,6 +86,7 @@ impl PanelIsa<R> for Avx2 {
     const TOKENS: usize = 4;
     const PART_PRODUCTS: usize = 2;
     const PAIRED_SCALES: bool = true;
+    const WIDE_OFFSET: i32 = 0;
     type Weights = Pair;
     type Digits = __m256i;
     type Part = Pair;

@@ -48,6 +48,7 @@ impl Ints for Neon {
     type Scales16 = [i8; 16];
     type Eight = int32x4x2_t;
     type Floats = float32x4x2_t;
+    type Picks = ();
 
     const UNROLL: bool = false;
 
@@ -194,43 +195,43 @@ impl Ints for Neon {
     }
 
     #[inline(always)]
+    fn picks(self) {}
+
+    #[inline(always)]
     fn dot_scaled<const J: usize>(
         self,
         acc: int32x4_t,
-        u: uint8x16x2_t,
-        y: uint8x16x2_t,
+        u: [uint8x16x2_t; 2],
+        y: [uint8x16x2_t; 2],
         s: &([u8; 8], [u8; 8]),
+        (): (),
     ) -> int32x4_t {
         #[target_feature(enable = "neon")]
         #[inline]
-        fn op<const J: usize>(
-            acc: int32x4_t,
-            u: uint8x16x2_t,
-            y: uint8x16x2_t,
-            s: &([u8; 8], [u8; 8]),
-        ) -> int32x4_t {
-            vmlaq_n_s32(acc, vpaddlq_s16(products(u, y)), i32::from(s.0[J]))
+        fn op(acc: int32x4_t, u: uint8x16x2_t, y: uint8x16x2_t, s: u8) -> int32x4_t {
+            vmlaq_n_s32(acc, vpaddlq_s16(products(u, y)), i32::from(s))
         }
         // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { op::<J>(acc, u, y, s) }
+        unsafe { op(op(acc, u[0], y[0], s.0[J]), u[1], y[1], s.0[J + 1]) }
     }
 
     #[inline(always)]
     fn dot_grouped<const J: usize>(
         self,
         acc: int32x4_t,
-        u: uint8x16x2_t,
-        y: uint8x16x2_t,
+        u: [uint8x16x2_t; 2],
+        y: [uint8x16x2_t; 2],
         s: [i8; 16],
+        (): (),
     ) -> int32x4_t {
         #[target_feature(enable = "neon")]
         #[inline]
-        fn op<const J: usize>(acc: int32x4_t, u: uint8x16x2_t, y: uint8x16x2_t, s: [i8; 16]) -> int32x4_t {
-            let acc = vmlaq_n_s32(acc, vpaddlq_s16(products16(u.0, y.0)), i32::from(s[2 * J]));
-            vmlaq_n_s32(acc, vpaddlq_s16(products16(u.1, y.1)), i32::from(s[2 * J + 1]))
+        fn op(acc: int32x4_t, u: uint8x16x2_t, y: uint8x16x2_t, s: [i8; 2]) -> int32x4_t {
+            let acc = vmlaq_n_s32(acc, vpaddlq_s16(products16(u.0, y.0)), i32::from(s[0]));
+            vmlaq_n_s32(acc, vpaddlq_s16(products16(u.1, y.1)), i32::from(s[1]))
         }
         // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { op::<J>(acc, u, y, s) }
+        unsafe { op(op(acc, u[0], y[0], [s[2 * J], s[2 * J + 1]]), u[1], y[1], [s[2 * J + 2], s[2 * J + 3]]) }
     }
 
     #[inline(always)]

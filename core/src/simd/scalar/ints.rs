@@ -28,6 +28,7 @@ impl Ints for Scalar {
     type Scales16 = [i8; 16];
     type Eight = [i32; STEP];
     type Floats = [f32; STEP];
+    type Picks = ();
 
     const UNROLL: bool = false;
 
@@ -86,14 +87,17 @@ impl Ints for Scalar {
         unpack_scales8(header)
     }
     #[inline(always)]
+    fn picks(self) {}
+    #[inline(always)]
     fn dot_scaled<const J: usize>(
         self,
         acc: i32,
-        u: [u8; 32],
-        y: [u8; 32],
+        [u, v]: [[u8; 32]; 2],
+        [y, z]: [[u8; 32]; 2],
         (s, _): &([u8; 8], [u8; 8]),
+        (): (),
     ) -> i32 {
-        acc + dot32(&u, &y) * i32::from(s[J])
+        acc + dot32(&u, &y) * i32::from(s[J]) + dot32(&v, &z) * i32::from(s[J + 1])
     }
     #[inline(always)]
     fn dot_mins(self, (_, m): &([u8; 8], [u8; 8]), sums: &[i16; 16]) -> i32 {
@@ -105,8 +109,16 @@ impl Ints for Scalar {
         *s
     }
     #[inline(always)]
-    fn dot_grouped<const J: usize>(self, acc: i32, u: [u8; 32], y: [u8; 32], s: [i8; 16]) -> i32 {
-        acc + dot16(&u, &y, 0) * i32::from(s[2 * J]) + dot16(&u, &y, 16) * i32::from(s[2 * J + 1])
+    fn dot_grouped<const J: usize>(
+        self,
+        acc: i32,
+        u: [[u8; 32]; 2],
+        y: [[u8; 32]; 2],
+        s: [i8; 16],
+        (): (),
+    ) -> i32 {
+        let one = |u, y, j| dot16(u, y, 0) * i32::from(s[2 * j]) + dot16(u, y, 16) * i32::from(s[2 * j + 1]);
+        acc + one(&u[0], &y[0], J) + one(&u[1], &y[1], J + 1)
     }
     #[inline(always)]
     fn dot_sums(self, s: [i8; 16], sums: &[i16; 16]) -> i32 {

@@ -1,0 +1,142 @@
+//! Weights moved to huge pages.
+//!
+//! A mapped file lives in 4 KiB pages, and decoding, which reads every weight once a token, then waits for address
+//! translations: on a virtual machine 20 GB/s became 14. A copy in huge pages costs about the time of three tokens,
+//! so it isn't made at once but in passing: each tensor is copied when it comes by, a few of them a token.
+
+use memmap2::{Advice, MmapMut, MmapOptions, UncheckedAdvice};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Files below this have too little to gain.
+const LEAST: u64 = 32 << 20;
+
+/// Tokens over which the copying is spread, once a tensor has been used for one.
+const SPREAD: u32 = 16;
+
+/// Copies of parts of a mapping, each at its own offset in anonymous memory; what is not copied takes no memory.
+#[derive(Debug)]
+pub(crate) struct HugeCopy {
+    memory: MmapMut,
+    parts: Mutex<BTreeMap<usize, Part>>,
+}
+
+/// A tensor that has been asked for, by its start.
+#[derive(Debug)]
+struct Part {
+    len: usize,
+    /// How often it has been asked for.
+    uses: u32,
+    /// The use at which it is copied.
+    due: u32,
+    copied: bool,
+}
+
+impl HugeCopy {
+    /// Room for copies of a file of `len` bytes; `None` where they'd gain nothing, the system has no huge pages to give,
+    /// or `available` bytes of memory don't hold the file a second time with as much again to spare.
+    pub(crate) fn new(len: u64, available: Option<u64>) -> Option<Self> {
+        if len < LEAST || available.is_none_or(|available| available / 2 < len) {
+            return None;
+        }
+        let memory = MmapOptions::new().len(usize::try_from(len).ok()?).no_reserve_swap().map_anon().ok()?;
+        memory.advise(Advice::HugePage).ok()?;
+        Some(Self { memory, parts: Mutex::default() })
+    }
+
+    /// `len` bytes from `start` of the mapping `file`, or of their copy.
+    pub(crate) fn view<'a>(&'a self, file: &'a memmap2::Mmap, start: usize, len: usize) -> Option<&'a [u8]> {
+        let original = file.get(start..start.checked_add(len)?)?;
+        // A poisoned lock only means that another thread has panicked: the map is whole after every statement.
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = parts.len() as u32;
+        let part =
+            parts.entry(start).or_insert(Part { len, uses: 0, due: 2 + order % SPREAD, copied: false });
+        part.uses = part.uses.saturating_add(1);
+        let (whole, copied, due) = (part.len == len, part.copied, part.uses >= part.due);
+        if copied && whole {
+            return self.memory.get(start..start + len);
+        }
+        if copied || !whole || !due || !self.fits(&parts, start, len) {
+            return Some(original);
+        }
+        // SAFETY: the range lies within the memory, which is as long as the file. Nobody has a reference to it: only
+        // ranges that are marked as copied are handed out, this one isn't yet, and `fits` has made sure that none of
+        // those overlaps it. The lock is held until it is marked.
+        unsafe {
+            let copy = self.memory.as_ptr().add(start).cast_mut();
+            std::ptr::copy_nonoverlapping(original.as_ptr(), copy, len);
+        }
+        if let Some(part) = parts.get_mut(&start) {
+            part.copied = true;
+        }
+        // SAFETY: the mapping is of a file and never written to, so pages that are let go come back as they were when
+        // somebody reads them.
+        let _ = unsafe { file.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
+        self.memory.get(start..start + len)
+    }
+
+    /// Bytes copied so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.values().filter(|part| part.copied).map(|part| part.len as u64).sum()
+    }
+
+    /// Whether no copied part overlaps this one, as the tensors of a hostile file may.
+    fn fits(&self, parts: &BTreeMap<usize, Part>, start: usize, len: usize) -> bool {
+        parts.iter().all(|(&at, part)| !part.copied || at + part.len <= start || start + len <= at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// A mapping of `len` bytes that differ from place to place.
+    fn mapping(len: usize) -> memmap2::Mmap {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        file.write_all(&bytes).unwrap();
+        // SAFETY: nobody else has the file.
+        unsafe { memmap2::Mmap::map(&file) }.unwrap()
+    }
+
+    #[test]
+    fn each_part_is_copied_once_after_some_uses_and_reads_the_same() {
+        let file = mapping(LEAST as usize);
+        let huge = HugeCopy::new(LEAST, Some(u64::MAX)).unwrap();
+        let parts = [(0, 5000), (5000, 4 << 20), (9 << 20, 1 << 20)];
+        for round in 1..20 {
+            let mut moved = 0;
+            for (i, &(start, len)) in parts.iter().enumerate() {
+                let view = huge.view(&file, start, len).unwrap();
+                assert!(view == &file[start..start + len], "part {i} in round {round}");
+                moved += usize::from(view.as_ptr() != file[start..].as_ptr());
+            }
+            assert_eq!(moved, parts.len().min(round - 1), "one more a round, from the second on");
+        }
+        assert_eq!(huge.bytes(), parts.iter().map(|&(_, len)| len as u64).sum::<u64>());
+    }
+
+    #[test]
+    fn overlapping_parts_and_other_lengths_are_not_copied() {
+        let file = mapping(LEAST as usize);
+        let huge = HugeCopy::new(LEAST, Some(u64::MAX)).unwrap();
+        for _ in 0..40 {
+            for (start, len) in [(4096, 4096), (6000, 4096), (4096, 100)] {
+                assert!(huge.view(&file, start, len).unwrap() == &file[start..start + len]);
+            }
+        }
+        assert_eq!(huge.bytes(), 4096);
+        assert!(huge.view(&file, LEAST as usize - 5, 6).is_none());
+        assert!(huge.view(&file, usize::MAX, 2).is_none());
+    }
+
+    #[test]
+    fn little_files_and_little_memory_stay_where_they_are() {
+        assert!(HugeCopy::new(LEAST - 1, Some(u64::MAX)).is_none());
+        assert!(HugeCopy::new(LEAST, Some(2 * LEAST - 1)).is_none());
+        assert!(HugeCopy::new(LEAST, None).is_none());
+    }
+}
