@@ -12,6 +12,20 @@
 //!
 //! No threads, clocks, files, entropy or globals live here. Threads come in through
 //! [`kernels::Executor`], memory and bytes come from the caller.
+//!
+//! # Features
+//!
+//! All but `defmt` are on by default; none changes a result.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `q4_0` `q4_1` `q5_0` `q5_1` `q8_0` `q2_k` `q3_k` `q4_k` `q5_k` `q6_k` `q8_k` | kernels and conversions of that format; F32, F16 and BF16 are always there |
+//! | `legacy-quants`, `k-quants`, `all-formats` | the first four, the K-quants, all |
+//! | `exact` | [`kernels::Mode`]'s `Exact`: activations in three digits |
+//! | `defmt` | `defmt::Format` of errors and public state |
+//!
+//! A model in a format that is left out is refused when it is loaded:
+//! [`ModelError::FormatNotCompiled`](model::ModelError::FormatNotCompiled) names tensor, format and feature.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -29,4 +43,5 @@ pub mod quant;
 pub mod sampler;
 pub mod session;
 pub mod simd;
+mod sort;
 pub mod tokenizer;

@@ -34,10 +34,13 @@
 //! ```
 
 mod ahead;
+pub mod constrained;
 pub mod detect;
 pub mod engine;
 mod huge;
+pub mod in_memory;
 pub mod memory;
 pub mod pool;
+pub mod requantize;
 pub mod source;
 mod storage;

@@ -233,7 +233,7 @@ fn generate(
     let mut decoder = Decoder::new(DecodeOptions { show_special: false, strip_space: false });
     let (mut text, mut count) = (String::new(), 0);
     constraint.reset();
-    while !constraint.is_final() && !(count == room && constraint.is_complete()) {
+    while !(constraint.is_final() || count == room && constraint.is_complete()) {
         fill(rng, &mut logits);
         constraint.mask(&mut logits, room - count).unwrap();
         let token = sampler.sample(&logits, &[]).unwrap();

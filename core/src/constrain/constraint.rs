@@ -5,14 +5,15 @@ use alloc::vec::Vec;
 
 /// Keeps one output within a [`Schema`]. Allocates when made and never again.
 ///
-/// Besides the place in the automaton it knows from each state the fewest tokens to the end, so an output with room
-/// for only so many tokens is led to its end in time.
+/// Besides the place in the automaton it knows from each state a short way to the end: the shortest in tokens, but for
+/// strings of a required length, where a shorter one may be missed. So an output with room for only so many tokens is
+/// led to its end in time.
 #[derive(Clone, Debug)]
 pub struct Constraint<'a> {
     schema: &'a Schema,
     index: &'a TokenIndex<'a>,
-    /// From each state the tokens of a shortest way to a place where the text may end; [`NEVER`] if the vocabulary
-    /// has no way.
+    /// From each state the tokens of a short way to a place where the text may end; [`NEVER`] if the vocabulary has
+    /// no way.
     to_end: Vec<u16>,
     /// A bit for each token that may come, meaningless between calls.
     allowed: Vec<u64>,
@@ -22,6 +23,10 @@ pub struct Constraint<'a> {
 }
 
 const NEVER: u16 = u16::MAX;
+
+/// Tokens of each first byte that are looked at for a short way to the end. All that fit a literal are fewer; inside of
+/// a string nearly every token of a vocabulary fits, at each of its characters.
+const LOOK_AT: usize = 32;
 
 impl<'a> Constraint<'a> {
     /// A constraint before the first token. It takes two bytes for each state of the schema and a bit for each token.
@@ -36,11 +41,13 @@ impl<'a> Constraint<'a> {
         to_end.try_reserve_exact(states).map_err(|_| oom(states.saturating_mul(2)))?;
         // Edges lead to lower states, so what a state needs is there.
         for state in 0..states as u32 {
-            let mut fewest = NEVER;
-            if automaton.accepts(state) {
-                fewest = 0;
-            } else {
-                index.walk(automaton, state, |_, to| {
+            let mut fewest = if automaton.accepts(state) { 0 } else { NEVER };
+            // Some tokens of each first byte tell enough, unless all of these lead to dead ends.
+            for most in [LOOK_AT, usize::MAX] {
+                if fewest < NEVER {
+                    break;
+                }
+                index.walk(automaton, state, most, |_, to| {
                     let rest = to_end.get(to as usize).copied().unwrap_or(NEVER);
                     fewest = fewest.min(rest.saturating_add(1));
                 });
@@ -92,7 +99,7 @@ impl<'a> Constraint<'a> {
             && !*ended
         {
             let most = u16::try_from(left_after).unwrap_or(NEVER).min(NEVER.wrapping_sub(1));
-            index.walk(&schema.automaton, *state, |token, to| {
+            index.walk(&schema.automaton, *state, usize::MAX, |token, to| {
                 if to_end.get(to as usize).is_some_and(|&need| need <= most) {
                     allow(token);
                 }
@@ -153,7 +160,7 @@ impl<'a> Constraint<'a> {
         self.ended || self.is_complete() && self.schema.automaton.is_end(self.state)
     }
 
-    /// The fewest tokens that complete the output; `None` if this vocabulary has none.
+    /// So many tokens are enough to complete the output; `None` if this vocabulary has none that do.
     #[must_use]
     pub fn min_tokens(&self) -> Option<usize> {
         self.to_end.get(self.state as usize).filter(|&&need| need != NEVER).map(|&need| usize::from(need))

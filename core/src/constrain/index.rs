@@ -112,16 +112,24 @@ impl<'t> TokenIndex<'t> {
             .saturating_add(size_of::<Self>())
     }
 
-    /// Calls `visit` with each token that may come in `state`, and the state after it.
+    /// Calls `visit` with each token that may come in `state`, and the state after it; of each first byte only with
+    /// the first `most` of them.
     #[inline]
-    pub(super) fn walk(&self, automaton: &Automaton, state: u32, mut visit: impl FnMut(u32, u32)) {
+    pub(super) fn walk(
+        &self,
+        automaton: &Automaton,
+        state: u32,
+        most: usize,
+        mut visit: impl FnMut(u32, u32),
+    ) {
         // The states after each byte of the token at work.
         let mut path = [state; MAX_LEN + 1];
-        for (first, last, _) in automaton.edges(state) {
+        for byte in automaton.edges(state).flat_map(|(first, last, _)| first..=last) {
             let bucket = |byte: usize| self.buckets.get(byte).map_or(0, |&at| at as usize);
-            let end = bucket(usize::from(last).saturating_add(1));
-            let mut at = bucket(usize::from(first));
-            while at < end {
+            let end = bucket(usize::from(byte).saturating_add(1));
+            let mut at = bucket(usize::from(byte));
+            let mut left = most;
+            while at < end && left > 0 {
                 let mut depth = self.shared.get(at).map_or(0, |&n| usize::from(n));
                 let mut state = path.get(depth).copied();
                 for &byte in self.tail(at) {
@@ -134,7 +142,10 @@ impl<'t> TokenIndex<'t> {
                 }
                 at = at.wrapping_add(1);
                 match state {
-                    Some(state) => visit(self.ids.get(at.wrapping_sub(1)).copied().unwrap_or(0), state),
+                    Some(state) => {
+                        left = left.wrapping_sub(1);
+                        visit(self.ids.get(at.wrapping_sub(1)).copied().unwrap_or(0), state);
+                    }
                     None => {
                         // The byte after the first `depth` is a dead end, and so it is for every token that shares it.
                         let rest = self.shared.get(at..end).unwrap_or(&[]);

@@ -5,6 +5,7 @@ use crate::io::IoError;
 use core::fmt;
 
 /// The part of the file that was being read.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Field {
@@ -47,6 +48,7 @@ pub enum Field {
 }
 
 /// What there is too much of.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Quantity {
@@ -69,6 +71,7 @@ pub enum Quantity {
 }
 
 /// What a file that is no GGUF file seems to be.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotGguf {
@@ -92,6 +95,7 @@ pub enum NotGguf {
 ///
 /// `offset` is absolute in the reader: where the field at fault begins (a tensor's info, where a tensor is at
 /// fault), or for [`Truncated`](Self::Truncated) the first byte that is missing.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the fields are described at their variants; offset, key and tensor above")]

@@ -7,6 +7,7 @@ pub const MAX_ARRAY_DEPTH: usize = 4;
 /// been seen to cover it: they bound time and the memory of files that are big *and* hostile.
 ///
 /// With the defaults, at the moment of any error the heap holds at most 2 bytes for each byte read plus 64 KiB.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Key-value pairs: 4096. Real files have about 40; each costs 36 bytes and its key.

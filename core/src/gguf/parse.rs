@@ -10,6 +10,7 @@ use super::{
     NotGguf, Quantity, ValueType,
 };
 use crate::io::{AbsOffset, DataSection, OffsetError, ReadAt, RelOffset};
+use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 
 /// The least bytes of a pair: length and byte of a key, type, one byte of value.
@@ -440,7 +441,7 @@ fn sorted<'a>(len: usize, text: impl Fn(usize) -> &'a [u8]) -> Result<Vec<u32>, 
     let mut order = Vec::new();
     reserve(&mut order, len)?;
     order.extend((0..len).map(|i| i as u32));
-    order.sort_unstable_by(|&a, &b| text(a as usize).cmp(text(b as usize)).then(a.cmp(&b)));
+    sort_by_key(&mut order, |i| (text(i as usize), i));
     Ok(order)
 }
 
@@ -554,7 +555,7 @@ fn check_overlaps(gguf: &mut Gguf) -> Result<(), GgufError> {
     reserve(&mut order, records.len())?;
     order.extend((0..records.len()).map(|i| i as u32));
     let at = |i: u32| records.get(i as usize).map_or(0, |r| r.abs.get());
-    order.sort_unstable_by_key(|&i| (at(i), i));
+    sort_by_key(&mut order, |i| (at(i), i));
 
     // The file before the present tensor: its end so far, and the tensor that reaches it.
     let mut end = gguf.data.base().get();

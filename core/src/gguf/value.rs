@@ -3,6 +3,7 @@
 use core::fmt;
 
 /// The type of a metadata value or of an array's elements, by its number in the file.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ValueType {

@@ -4,6 +4,7 @@ use core::fmt;
 use embedded_io::ErrorKind;
 
 /// The operation that failed.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoOp {
     /// Reading bytes.
@@ -15,6 +16,7 @@ pub enum IoOp {
 }
 
 /// A failed access to the reader. Offsets are absolute, in bytes.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IoError {

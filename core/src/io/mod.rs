@@ -17,6 +17,7 @@ mod offset;
 mod read_at;
 mod stream;
 
+pub use embedded_io::ErrorKind;
 pub use error::{IoError, IoOp};
 pub use offset::{AbsOffset, DataSection, OffsetError, RelOffset};
 pub use read_at::ReadAt;

@@ -3,10 +3,12 @@
 use core::fmt;
 
 /// A byte position in the reader, counted from the reader's first byte.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AbsOffset(u64);
 
 /// A byte position counted from the start of a GGUF file's data section, as the file itself states it.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelOffset(u64);
 
@@ -57,6 +59,7 @@ impl fmt::Display for AbsOffset {
 }
 
 /// Where a file's tensor data lies: computed once, when the header has been read.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataSection {
     base: AbsOffset,
@@ -64,6 +67,7 @@ pub struct DataSection {
 }
 
 /// Why a relative range has no absolute place.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetError {
     /// `base + rel + len` does not fit 64 bits.

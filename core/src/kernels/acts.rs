@@ -5,21 +5,38 @@ use super::parallel::{Rows, for_each_chunk};
 use crate::quant::{BLOCK_LEN, SUPER_BLOCK_LEN, WeightFormat};
 
 /// How activations are multiplied.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Mode {
     /// One signed 8-bit number an activation, scaled per block, as GGML does.
     #[default]
     Int8,
     /// Three signed 8-bit digits of a block's fixed-point number: f32 accuracy out of integer kernels.
+    #[cfg(feature = "exact")]
     Exact,
 }
 
 impl Mode {
+    /// The most digit planes that a mode of this build has.
+    pub(super) const MOST_PLANES: usize = if cfg!(feature = "exact") { 3 } else { 1 };
+
+    /// `int8` or `exact`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            #[cfg(feature = "exact")]
+            Self::Exact => "exact",
+        }
+    }
+
     /// Digit planes an activation is stored in.
     #[must_use]
     pub const fn planes(self) -> usize {
         match self {
             Self::Int8 => 1,
+            #[cfg(feature = "exact")]
             Self::Exact => 3,
         }
     }
@@ -29,12 +46,14 @@ impl Mode {
     pub const fn top(self) -> f32 {
         match self {
             Self::Int8 => 127.0,
+            #[cfg(feature = "exact")]
             Self::Exact => 8_323_072.0,
         }
     }
 }
 
 /// The form in which a weight format wants its activations.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActKind {
     /// f32 as they are, for F32, F16 and BF16 weights.

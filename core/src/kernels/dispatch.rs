@@ -7,6 +7,7 @@ use crate::quant::WeightFormat;
 use core::fmt;
 
 /// One multiplication, as a [`Trace`] sees it.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatmulEvent<'a> {
     /// The weight matrix's name in the file, without `.weight`.
@@ -45,6 +46,7 @@ impl fmt::Debug for Compute<'_> {
 }
 
 /// Why a multiplication cannot be done.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MatmulError {
@@ -54,6 +56,11 @@ pub enum MatmulError {
         format: WeightFormat,
         /// Inputs.
         k: usize,
+    },
+    /// This build leaves the format out; [`WeightFormat::feature`] brings it.
+    NotCompiled {
+        /// The weights' format.
+        format: WeightFormat,
     },
     /// A buffer does not have the length that the shape asks for.
     Length {
@@ -81,6 +88,7 @@ impl fmt::Display for MatmulError {
             Self::RowNotBlockMultiple { format, k } => {
                 write!(f, "{k} inputs are no whole number of {format} blocks of {}", format.block_len())
             }
+            Self::NotCompiled { format } => write!(f, "{format} is not part of this build"),
             Self::Length { what, have, need } => write!(f, "{what}: length {have}, need {need}"),
             Self::ActKind { format, want, got } => {
                 write!(f, "{format} weights read {want:?} activations, not {got:?}")
@@ -122,6 +130,9 @@ pub fn dispatch_matmul(
     out: &mut [f32],
     scratch: &mut [u8],
 ) -> Result<(), MatmulError> {
+    if !format.is_compiled() {
+        return Err(MatmulError::NotCompiled { format });
+    }
     let row_bytes = match format.row_bytes(k) {
         Some(bytes) if k > 0 => bytes,
         _ => return Err(MatmulError::RowNotBlockMultiple { format, k }),

@@ -42,8 +42,10 @@ fn token(kind: ActKind, mode: Mode, x: &[f32], out: ActTokenMut<'_>) {
     match (kind, mode) {
         (ActKind::Float, _) => {}
         (ActKind::Block32, Mode::Int8) => blocks::<32, 32, 1>(mode.top(), x, out),
+        #[cfg(feature = "exact")]
         (ActKind::Block32, Mode::Exact) => blocks::<32, 32, 3>(mode.top(), x, out),
         (ActKind::Block256, Mode::Int8) => blocks::<SUPER_BLOCK_LEN, 16, 1>(mode.top(), x, out),
+        #[cfg(feature = "exact")]
         (ActKind::Block256, Mode::Exact) => blocks::<SUPER_BLOCK_LEN, 16, 3>(mode.top(), x, out),
     }
 }

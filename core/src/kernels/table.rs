@@ -18,6 +18,21 @@ pub struct Kernels {
     matmul: &'static matmul::Table,
 }
 
+/// `table`, by format, without the entries of the formats that the build leaves out: what no table of this crate
+/// names is not linked.
+pub(super) const fn compiled<T: Copy>(
+    mut table: [Option<T>; WeightFormat::ALL.len()],
+) -> [Option<T>; WeightFormat::ALL.len()] {
+    let mut i = 0;
+    while i < table.len() {
+        if !WeightFormat::ALL[i].is_compiled() {
+            table[i] = None;
+        }
+        i += 1;
+    }
+    table
+}
+
 impl Kernels {
     /// The portable kernels, which every CPU can run.
     #[must_use]

@@ -6,6 +6,7 @@ use crate::quant::WeightFormat;
 use core::fmt;
 
 /// Why a container does not hold a model that barre can run.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -93,6 +94,13 @@ pub enum ModelError {
         /// Its GGML type number.
         ggml_type: u32,
     },
+    /// This build leaves the format of a matrix out.
+    FormatNotCompiled {
+        /// The matrix.
+        tensor: TensorName,
+        /// Its format; [`WeightFormat::feature`] names the feature of `barre-core` that brings it.
+        format: WeightFormat,
+    },
     /// The rows of a matrix are no whole number of its format's blocks.
     RowNotBlockMultiple {
         /// The matrix.
@@ -153,6 +161,10 @@ impl fmt::Display for ModelError {
             Self::BadDim { tensor } => write!(f, "tensor `{tensor}` has no elements"),
             Self::TypeNotSupported { tensor, ggml_type } => {
                 write!(f, "tensor `{tensor}` has GGML type {ggml_type}, which its role cannot have")
+            }
+            Self::FormatNotCompiled { tensor, format } => {
+                let feature = format.feature().unwrap_or_default();
+                write!(f, "tensor `{tensor}` is {format}, which this build leaves out (feature `{feature}`)")
             }
             Self::RowNotBlockMultiple { tensor, format, k } => {
                 write!(f, "rows of `{tensor}` have {k} weights, no whole number of {format} blocks")

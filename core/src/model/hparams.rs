@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 /// The lengths of one layer.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LayerShape {
     /// Query heads.

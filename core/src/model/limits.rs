@@ -12,6 +12,7 @@ use crate::kernels::{KvType, Mode};
 use core::fmt;
 
 /// What the caller asks of a session.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Positions in the KV cache, at most the model's own context length.
@@ -29,6 +30,7 @@ pub struct Limits {
 }
 
 /// Where the weight matrices are while they are multiplied.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightPlacement {
     /// Where the reader has them: it can address all of them (mapped file, flash, RAM). Nothing is copied.
@@ -86,6 +88,7 @@ pub const MAX_SLOTS: usize = 64;
 pub(crate) const MAX_THREADS: usize = 1024;
 
 /// Why there is no plan.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlanError {

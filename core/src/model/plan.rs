@@ -17,6 +17,7 @@ use crate::kernels::{ActKind, ActsMut, Kernels};
 const LENT_PAGE: usize = 4096;
 
 /// Which of a board's memories a region lies in.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
     /// The arena, on a board with two kinds of memory the large, slow one.
@@ -27,6 +28,7 @@ pub enum Memory {
 }
 
 /// One named part of the arena.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Region {
     /// What it is for.

@@ -71,7 +71,15 @@ impl fmt::Debug for TensorName {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for TensorName {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=str}", self.as_str());
+    }
+}
+
 /// What a tensor does in the model.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
@@ -138,6 +146,7 @@ impl Role {
 }
 
 /// A weight matrix: `n` rows (outputs) of `k` weights (inputs), row-major in its format's blocks.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix {
     role: Role,
@@ -222,6 +231,7 @@ impl Matrix {
 }
 
 /// A vector of a few floats: a norm's weights or a bias. Held as f32 whatever the file has.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug)]
 pub struct Vector {
     format: WeightFormat,
@@ -263,6 +273,7 @@ pub(crate) const PACK_ALIGN: u64 = 64;
 pub(crate) const MATRICES_PER_LAYER: usize = 7;
 
 /// The tensors of one layer.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the field's names are the tensors' names")]
 pub struct Layer {
@@ -504,6 +515,9 @@ impl Finder<'_> {
         let Some(info) = self.gguf.tensor(tensor.as_str()) else { return Ok(None) };
         check_shape(&info, tensor, [k, n])?;
         let format = info.format().map_err(|e| ModelError::TypeNotSupported { tensor, ggml_type: e.0 })?;
+        if !format.is_compiled() {
+            return Err(ModelError::FormatNotCompiled { tensor, format });
+        }
         let row_bytes = format.row_bytes(k).ok_or(ModelError::RowNotBlockMultiple { tensor, format, k })?;
         let bytes =
             row_bytes.checked_mul(n).ok_or(ModelError::TooBigForTarget { tensor, bytes: u64::MAX })?;

@@ -4,6 +4,7 @@ use super::{BLOCK_LEN, SUPER_BLOCK_LEN};
 use core::fmt;
 
 /// How a tensor's numbers are stored.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(non_camel_case_types, reason = "the field's own names")]
 pub enum WeightFormat {
@@ -38,6 +39,7 @@ pub enum WeightFormat {
 }
 
 /// A GGML type number that barre has no kernel for.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownFormat(pub u32);
 
@@ -102,6 +104,45 @@ impl WeightFormat {
             Self::Q6_K => 14,
             Self::Q8_K => 15,
             Self::BF16 => 30,
+        }
+    }
+
+    /// The feature of this crate that brings the kernels and the conversions of the format; `None` for the float
+    /// formats, which are always there.
+    #[must_use]
+    pub const fn feature(self) -> Option<&'static str> {
+        Some(match self {
+            Self::F32 | Self::F16 | Self::BF16 => return None,
+            Self::Q4_0 => "q4_0",
+            Self::Q4_1 => "q4_1",
+            Self::Q5_0 => "q5_0",
+            Self::Q5_1 => "q5_1",
+            Self::Q8_0 => "q8_0",
+            Self::Q2_K => "q2_k",
+            Self::Q3_K => "q3_k",
+            Self::Q4_K => "q4_k",
+            Self::Q5_K => "q5_k",
+            Self::Q6_K => "q6_k",
+            Self::Q8_K => "q8_k",
+        })
+    }
+
+    /// Whether this build computes with the format: its [`feature`](Self::feature) is on.
+    #[must_use]
+    pub const fn is_compiled(self) -> bool {
+        match self {
+            Self::F32 | Self::F16 | Self::BF16 => true,
+            Self::Q4_0 => cfg!(feature = "q4_0"),
+            Self::Q4_1 => cfg!(feature = "q4_1"),
+            Self::Q5_0 => cfg!(feature = "q5_0"),
+            Self::Q5_1 => cfg!(feature = "q5_1"),
+            Self::Q8_0 => cfg!(feature = "q8_0"),
+            Self::Q2_K => cfg!(feature = "q2_k"),
+            Self::Q3_K => cfg!(feature = "q3_k"),
+            Self::Q4_K => cfg!(feature = "q4_k"),
+            Self::Q5_K => cfg!(feature = "q5_k"),
+            Self::Q6_K => cfg!(feature = "q6_k"),
+            Self::Q8_K => cfg!(feature = "q8_k"),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
 use core::fmt;
 
 /// Why a row cannot be converted.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QuantError {
@@ -25,6 +26,11 @@ pub enum QuantError {
         /// Bytes given.
         have: usize,
     },
+    /// This build leaves the format out.
+    NotCompiled {
+        /// The format; [`WeightFormat::feature`] brings it.
+        format: WeightFormat,
+    },
     /// A weight to be quantized is NaN or infinite.
     NonFinite {
         /// Its place in the row.
@@ -39,6 +45,10 @@ impl fmt::Display for QuantError {
                 write!(f, "{len} weights are no whole number of {format} blocks of {}", format.block_len())
             }
             Self::Bytes { need, have } => write!(f, "the row takes {need} bytes, not {have}"),
+            Self::NotCompiled { format } => {
+                let feature = format.feature().unwrap_or_default();
+                write!(f, "{format} is not part of this build (feature `{feature}`)")
+            }
             Self::NonFinite { index } => write!(f, "weight {index} is not finite"),
         }
     }
@@ -49,7 +59,8 @@ impl core::error::Error for QuantError {}
 /// The weights of `bytes` into `out`, bit for bit as GGML expands them.
 ///
 /// # Errors
-/// [`QuantError`] if `out` is no whole number of blocks or `bytes` are not as many blocks.
+/// [`QuantError`] if `out` is no whole number of blocks, `bytes` are not as many blocks, or the build leaves the
+/// format out.
 pub fn dequantize_row(format: WeightFormat, bytes: &[u8], out: &mut [f32]) -> Result<(), QuantError> {
     check(format, bytes.len(), out.len())?;
     match format {
@@ -68,17 +79,18 @@ pub fn dequantize_row(format: WeightFormat, bytes: &[u8], out: &mut [f32]) -> Re
                 *out = bf16_to_f32(u16::from_le_bytes(*bytes));
             }
         }
-        WeightFormat::Q4_0 => expand::<Q4_0Block, BLOCK_LEN>(bytes, out),
-        WeightFormat::Q4_1 => expand::<Q4_1Block, BLOCK_LEN>(bytes, out),
-        WeightFormat::Q5_0 => expand::<Q5_0Block, BLOCK_LEN>(bytes, out),
-        WeightFormat::Q5_1 => expand::<Q5_1Block, BLOCK_LEN>(bytes, out),
-        WeightFormat::Q8_0 => expand::<Q8_0Block, BLOCK_LEN>(bytes, out),
-        WeightFormat::Q2_K => expand::<Q2KBlock, SUPER_BLOCK_LEN>(bytes, out),
-        WeightFormat::Q3_K => expand::<Q3KBlock, SUPER_BLOCK_LEN>(bytes, out),
-        WeightFormat::Q4_K => expand::<Q4KBlock, SUPER_BLOCK_LEN>(bytes, out),
-        WeightFormat::Q5_K => expand::<Q5KBlock, SUPER_BLOCK_LEN>(bytes, out),
-        WeightFormat::Q6_K => expand::<Q6KBlock, SUPER_BLOCK_LEN>(bytes, out),
-        WeightFormat::Q8_K => expand::<Q8KBlock, SUPER_BLOCK_LEN>(bytes, out),
+        WeightFormat::Q4_0 if cfg!(feature = "q4_0") => expand::<Q4_0Block, BLOCK_LEN>(bytes, out),
+        WeightFormat::Q4_1 if cfg!(feature = "q4_1") => expand::<Q4_1Block, BLOCK_LEN>(bytes, out),
+        WeightFormat::Q5_0 if cfg!(feature = "q5_0") => expand::<Q5_0Block, BLOCK_LEN>(bytes, out),
+        WeightFormat::Q5_1 if cfg!(feature = "q5_1") => expand::<Q5_1Block, BLOCK_LEN>(bytes, out),
+        WeightFormat::Q8_0 if cfg!(feature = "q8_0") => expand::<Q8_0Block, BLOCK_LEN>(bytes, out),
+        WeightFormat::Q2_K if cfg!(feature = "q2_k") => expand::<Q2KBlock, SUPER_BLOCK_LEN>(bytes, out),
+        WeightFormat::Q3_K if cfg!(feature = "q3_k") => expand::<Q3KBlock, SUPER_BLOCK_LEN>(bytes, out),
+        WeightFormat::Q4_K if cfg!(feature = "q4_k") => expand::<Q4KBlock, SUPER_BLOCK_LEN>(bytes, out),
+        WeightFormat::Q5_K if cfg!(feature = "q5_k") => expand::<Q5KBlock, SUPER_BLOCK_LEN>(bytes, out),
+        WeightFormat::Q6_K if cfg!(feature = "q6_k") => expand::<Q6KBlock, SUPER_BLOCK_LEN>(bytes, out),
+        WeightFormat::Q8_K if cfg!(feature = "q8_k") => expand::<Q8KBlock, SUPER_BLOCK_LEN>(bytes, out),
+        _ => return Err(QuantError::NotCompiled { format }),
     }
     Ok(())
 }
@@ -88,7 +100,8 @@ pub fn dequantize_row(format: WeightFormat, bytes: &[u8], out: &mut [f32]) -> Re
 /// A scale too large for a half becomes infinite, as GGML's does; [`first_non_finite_block`] finds it.
 ///
 /// # Errors
-/// [`QuantError`] if `x` is no whole number of blocks or not finite, or `out` not of its length.
+/// [`QuantError`] if `x` is no whole number of blocks or not finite, `out` not of its length, or the build leaves the
+/// format out.
 pub fn quantize_row(format: WeightFormat, x: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
     check(format, out.len(), x.len())?;
     if let Some(index) = x.iter().position(|x| !x.is_finite()) {
@@ -110,23 +123,24 @@ pub fn quantize_row(format: WeightFormat, x: &[f32], out: &mut [u8]) -> Result<(
                 *out = f32_to_bf16(*x).to_le_bytes();
             }
         }
-        WeightFormat::Q4_0 => shrink::<Q4_0Block, BLOCK_LEN>(x, out),
-        WeightFormat::Q4_1 => shrink::<Q4_1Block, BLOCK_LEN>(x, out),
-        WeightFormat::Q5_0 => shrink::<Q5_0Block, BLOCK_LEN>(x, out),
-        WeightFormat::Q5_1 => shrink::<Q5_1Block, BLOCK_LEN>(x, out),
-        WeightFormat::Q8_0 => shrink::<Q8_0Block, BLOCK_LEN>(x, out),
-        WeightFormat::Q2_K => shrink::<Q2KBlock, SUPER_BLOCK_LEN>(x, out),
-        WeightFormat::Q3_K => shrink::<Q3KBlock, SUPER_BLOCK_LEN>(x, out),
-        WeightFormat::Q4_K => shrink::<Q4KBlock, SUPER_BLOCK_LEN>(x, out),
-        WeightFormat::Q5_K => shrink::<Q5KBlock, SUPER_BLOCK_LEN>(x, out),
-        WeightFormat::Q6_K => shrink::<Q6KBlock, SUPER_BLOCK_LEN>(x, out),
-        WeightFormat::Q8_K => shrink::<Q8KBlock, SUPER_BLOCK_LEN>(x, out),
+        WeightFormat::Q4_0 if cfg!(feature = "q4_0") => shrink::<Q4_0Block, BLOCK_LEN>(x, out),
+        WeightFormat::Q4_1 if cfg!(feature = "q4_1") => shrink::<Q4_1Block, BLOCK_LEN>(x, out),
+        WeightFormat::Q5_0 if cfg!(feature = "q5_0") => shrink::<Q5_0Block, BLOCK_LEN>(x, out),
+        WeightFormat::Q5_1 if cfg!(feature = "q5_1") => shrink::<Q5_1Block, BLOCK_LEN>(x, out),
+        WeightFormat::Q8_0 if cfg!(feature = "q8_0") => shrink::<Q8_0Block, BLOCK_LEN>(x, out),
+        WeightFormat::Q2_K if cfg!(feature = "q2_k") => shrink::<Q2KBlock, SUPER_BLOCK_LEN>(x, out),
+        WeightFormat::Q3_K if cfg!(feature = "q3_k") => shrink::<Q3KBlock, SUPER_BLOCK_LEN>(x, out),
+        WeightFormat::Q4_K if cfg!(feature = "q4_k") => shrink::<Q4KBlock, SUPER_BLOCK_LEN>(x, out),
+        WeightFormat::Q5_K if cfg!(feature = "q5_k") => shrink::<Q5KBlock, SUPER_BLOCK_LEN>(x, out),
+        WeightFormat::Q6_K if cfg!(feature = "q6_k") => shrink::<Q6KBlock, SUPER_BLOCK_LEN>(x, out),
+        WeightFormat::Q8_K if cfg!(feature = "q8_k") => shrink::<Q8KBlock, SUPER_BLOCK_LEN>(x, out),
+        _ => return Err(QuantError::NotCompiled { format }),
     }
     Ok(())
 }
 
 /// The first of the blocks in `bytes` whose scale or minimum is NaN or infinite, or the first such number of a
-/// float format.
+/// float format. A format that the build leaves out has none.
 #[must_use]
 pub fn first_non_finite_block(format: WeightFormat, bytes: &[u8]) -> Option<usize> {
     match format {
@@ -137,17 +151,18 @@ pub fn first_non_finite_block(format: WeightFormat, bytes: &[u8]) -> Option<usiz
         WeightFormat::BF16 => {
             bytes.as_chunks().0.iter().position(|b| !bf16_to_f32(u16::from_le_bytes(*b)).is_finite())
         }
-        WeightFormat::Q4_0 => not_finite::<Q4_0Block, BLOCK_LEN>(bytes),
-        WeightFormat::Q4_1 => not_finite::<Q4_1Block, BLOCK_LEN>(bytes),
-        WeightFormat::Q5_0 => not_finite::<Q5_0Block, BLOCK_LEN>(bytes),
-        WeightFormat::Q5_1 => not_finite::<Q5_1Block, BLOCK_LEN>(bytes),
-        WeightFormat::Q8_0 => not_finite::<Q8_0Block, BLOCK_LEN>(bytes),
-        WeightFormat::Q2_K => not_finite::<Q2KBlock, SUPER_BLOCK_LEN>(bytes),
-        WeightFormat::Q3_K => not_finite::<Q3KBlock, SUPER_BLOCK_LEN>(bytes),
-        WeightFormat::Q4_K => not_finite::<Q4KBlock, SUPER_BLOCK_LEN>(bytes),
-        WeightFormat::Q5_K => not_finite::<Q5KBlock, SUPER_BLOCK_LEN>(bytes),
-        WeightFormat::Q6_K => not_finite::<Q6KBlock, SUPER_BLOCK_LEN>(bytes),
-        WeightFormat::Q8_K => not_finite::<Q8KBlock, SUPER_BLOCK_LEN>(bytes),
+        WeightFormat::Q4_0 if cfg!(feature = "q4_0") => not_finite::<Q4_0Block, BLOCK_LEN>(bytes),
+        WeightFormat::Q4_1 if cfg!(feature = "q4_1") => not_finite::<Q4_1Block, BLOCK_LEN>(bytes),
+        WeightFormat::Q5_0 if cfg!(feature = "q5_0") => not_finite::<Q5_0Block, BLOCK_LEN>(bytes),
+        WeightFormat::Q5_1 if cfg!(feature = "q5_1") => not_finite::<Q5_1Block, BLOCK_LEN>(bytes),
+        WeightFormat::Q8_0 if cfg!(feature = "q8_0") => not_finite::<Q8_0Block, BLOCK_LEN>(bytes),
+        WeightFormat::Q2_K if cfg!(feature = "q2_k") => not_finite::<Q2KBlock, SUPER_BLOCK_LEN>(bytes),
+        WeightFormat::Q3_K if cfg!(feature = "q3_k") => not_finite::<Q3KBlock, SUPER_BLOCK_LEN>(bytes),
+        WeightFormat::Q4_K if cfg!(feature = "q4_k") => not_finite::<Q4KBlock, SUPER_BLOCK_LEN>(bytes),
+        WeightFormat::Q5_K if cfg!(feature = "q5_k") => not_finite::<Q5KBlock, SUPER_BLOCK_LEN>(bytes),
+        WeightFormat::Q6_K if cfg!(feature = "q6_k") => not_finite::<Q6KBlock, SUPER_BLOCK_LEN>(bytes),
+        WeightFormat::Q8_K if cfg!(feature = "q8_k") => not_finite::<Q8KBlock, SUPER_BLOCK_LEN>(bytes),
+        _ => None,
     }
 }
 

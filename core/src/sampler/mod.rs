@@ -9,6 +9,7 @@ mod rng;
 
 pub use params::{SampleError, SamplerParams};
 
+use crate::sort::{smallest_first, sort_by_key};
 use alloc::vec::Vec;
 use rng::Rng;
 
@@ -144,9 +145,9 @@ impl Sampler {
         if k == 0 || k >= self.candidates.len() {
             return false;
         }
-        self.candidates.select_nth_unstable(k - 1);
+        smallest_first(&mut self.candidates, k);
         self.candidates.truncate(k);
-        self.candidates.sort_unstable();
+        sort_by_key(&mut self.candidates, |c| c);
         true
     }
 
@@ -170,9 +171,9 @@ impl Sampler {
             if !sorted {
                 let rest = &mut self.candidates[done..];
                 if part < len {
-                    rest.select_nth_unstable(part - done - 1);
+                    smallest_first(rest, part - done);
                 }
-                rest[..part - done].sort_unstable();
+                sort_by_key(&mut rest[..part - done], |c| c);
             }
             while done < part {
                 sum += weight(self.candidates[done], max, 1.0);

@@ -3,6 +3,7 @@
 use core::fmt;
 
 /// How a token is chosen. The defaults are llama.cpp's.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplerParams {
     /// Logits are divided by it; 0 takes the largest. Finite, not negative.
@@ -67,6 +68,7 @@ impl SamplerParams {
 }
 
 /// Why no token was chosen.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SampleError {

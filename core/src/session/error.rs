@@ -6,6 +6,7 @@ use crate::model::{TensorName, WeightError};
 use core::fmt;
 
 /// A failed call of a session's.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionError {

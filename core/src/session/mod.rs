@@ -26,6 +26,7 @@ use crate::model::{self, Arenas, Batch, Model, Plan, State, WeightPlacement, Wei
 pub type Token = u32;
 
 /// How far a piece of work has come.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// There is more to do.

@@ -4,6 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 /// An instruction set that kernels are compiled for.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum IsaKind {

@@ -20,6 +20,7 @@ use super::special::Specials;
 use super::vocab::{Attr, Merge, Model, NO_TOKEN, SPACE_MARK, Vocab, parse_byte, text_of};
 use super::{Notes, SpecialIds, Tokenizer, byte_chars, unicode};
 use crate::gguf::Name;
+use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 
 /// Bytes of the longest text that a token may have.
@@ -318,7 +319,7 @@ impl VocabBuilder {
         self.notes.tokens_empty = self.empty_tokens;
         let by_text = self.by_text.ok_or(VocabError::MissingKey { key: KEY_TOKENS })?;
         let words_stand_alone = !(0..n as u32).any(|id| mark_after_other(text_of(&text, &ends, id)));
-        self.suppressed.sort_unstable();
+        sort_by_key(&mut self.suppressed, |id| id);
         Ok(Tokenizer {
             vocab: Vocab {
                 model: self.model,
@@ -488,7 +489,7 @@ impl VocabBuilder {
                 self.set_attr(id, attr);
             }
         }
-        eog.sort_unstable();
+        sort_by_key(&mut eog, |id| id);
         eog.dedup();
         Ok(eog)
     }
@@ -547,7 +548,7 @@ impl VocabBuilder {
         let count = (0u32..).zip(&self.attrs).filter(is_special).count();
         reserve_exact(&mut specials, count, KEY_TYPES)?;
         specials.extend((0u32..).zip(&self.attrs).filter(is_special).map(|(id, _)| id));
-        specials.sort_unstable_by_key(|&id| (core::cmp::Reverse(self.text_of(id).len()), id));
+        sort_by_key(&mut specials, |id| (core::cmp::Reverse(self.text_of(id).len()), id));
         if self.strip_after_special {
             for &id in &specials {
                 self.mark(id, Attr::RSTRIP);

@@ -4,6 +4,7 @@ use super::Tokenizer;
 use super::vocab::Attr;
 
 /// What of the tokens becomes text.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeOptions {
     /// Show control tokens and the unknown token by their names; else they have no text.

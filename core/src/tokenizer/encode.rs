@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 pub const MAX_TEXT_LEN: usize = 1 << 30;
 
 /// What to do about special tokens. The default adds what the vocabulary asks for and takes the text as plain.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeOptions {
     /// Put the beginning- and end-of-sequence tokens around the text, where the vocabulary asks for them.

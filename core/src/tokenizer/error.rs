@@ -4,6 +4,7 @@ use crate::gguf::{GgufError, Name};
 use core::fmt;
 
 /// Why a vocabulary is refused.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum VocabError {
@@ -52,6 +53,7 @@ pub enum VocabError {
 }
 
 /// What is wrong with a vocabulary's key.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VocabProblem {
@@ -144,6 +146,7 @@ impl From<GgufError> for VocabError {
 }
 
 /// Why text could not be encoded.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {

@@ -12,6 +12,7 @@ pub(super) const KEY_ADD_SPACE: &str = "tokenizer.ggml.add_space_prefix";
 pub(super) const KEY_SUPPRESS: &str = "tokenizer.ggml.suppress_tokens";
 
 /// A token with a part to play, named by its metadata key.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the keys below say it")]

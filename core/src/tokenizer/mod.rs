@@ -56,6 +56,7 @@ pub struct Tokenizer {
 }
 
 /// Ids that the file gives; each is the id of a token. There are no default ids.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "as `Role`")]
@@ -77,6 +78,7 @@ pub struct SpecialIds {
 }
 
 /// Oddities of a vocabulary that are accepted.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notes {

@@ -2,6 +2,7 @@
 
 use super::error::{EncodeError, VocabError};
 use super::vocab::{Attr, NO_TOKEN, Vocab};
+use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -55,7 +56,7 @@ impl Specials {
                 }
             }
         }
-        by_start.sort_unstable();
+        sort_by_key(&mut by_start, |entry| entry);
         Ok(Self { ids, by_start, starts })
     }
 

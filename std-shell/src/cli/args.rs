@@ -4,6 +4,8 @@ use super::output::{Failure, note, of_file};
 use barre::engine::{Engine, Error, OpenOptions, SessionOptions};
 use barre::source::{Access, MAX_RETRIES, Retry, SourceOptions};
 use barre_core::kernels::{KvType, Mode};
+#[cfg(feature = "demo")]
+use barre_core::model::Limits;
 use clap::ValueEnum;
 use std::path::Path;
 
@@ -90,7 +92,37 @@ pub(super) enum KvArg {
     F32,
 }
 
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Int8 => Self::Int8,
+            ModeArg::Exact => Self::Exact,
+        }
+    }
+}
+
+impl From<KvArg> for KvType {
+    fn from(kv: KvArg) -> Self {
+        match kv {
+            KvArg::F16 => Self::F16,
+            KvArg::F32 => Self::F32,
+        }
+    }
+}
+
 impl MachineArgs {
+    /// The instruction set asked for.
+    #[cfg(feature = "demo")]
+    pub(super) fn isa(&self) -> Option<&str> {
+        self.access.isa.as_deref()
+    }
+
+    /// Whether anything is asked that only a file can do.
+    #[cfg(feature = "demo")]
+    pub(super) const fn wants_a_file(&self) -> bool {
+        self.access.io.is_some() || self.storage.ram.is_some() || self.storage.throttle.is_some()
+    }
+
     pub(super) fn open(&self, model: &Path) -> Result<Engine, Failure> {
         self.access.open(model, self.threads, &self.storage)
     }
@@ -162,19 +194,19 @@ pub(super) fn speed(text: &str) -> Result<f64, String> {
 }
 
 impl SessionArgs {
+    /// `limits` as these arguments change them.
+    #[cfg(feature = "demo")]
+    pub(super) fn apply(&self, limits: Limits) -> Limits {
+        let context = self.ctx_size.filter(|&n| n > 0).unwrap_or(limits.context);
+        Limits { context, batch: self.batch_size, kv: self.kv.into(), mode: self.mode.into(), ..limits }
+    }
+
     pub(super) fn options(&self, engine: &Engine, storage: &StorageArgs) -> SessionOptions {
         let context = match self.ctx_size {
             Some(0) => Some(engine.model().hparams().context_length),
             given => given,
         };
-        let mode = match self.mode {
-            ModeArg::Int8 => Mode::Int8,
-            ModeArg::Exact => Mode::Exact,
-        };
-        let kv = match self.kv {
-            KvArg::F16 => KvType::F16,
-            KvArg::F32 => KvType::F32,
-        };
+        let (mode, kv) = (self.mode.into(), self.kv.into());
         SessionOptions { context, batch: self.batch_size, kv, mode, ram: storage.ram }
     }
 }

@@ -5,7 +5,7 @@ use super::output::{Failure, write};
 use barre::engine::Engine;
 use barre::memory::Arena;
 use barre::pool::{BadThreads, MAX_THREADS};
-use barre_core::kernels::{Executor as _, Mode};
+use barre_core::kernels::Executor as _;
 use barre_core::model::Plan;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -189,10 +189,7 @@ fn table(args: &Args, engine: &Engine, rows: &[Row]) -> String {
 }
 
 fn mode_name(args: &Args, engine: &Engine) -> &'static str {
-    match args.session.options(engine, &args.storage).mode {
-        Mode::Int8 => "int8",
-        Mode::Exact => "exact",
-    }
+    args.session.options(engine, &args.storage).mode.name()
 }
 
 fn json(args: &Args, engine: &Engine, rows: &[Row]) -> serde_json::Value {

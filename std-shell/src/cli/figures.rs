@@ -25,8 +25,12 @@ impl Figures {
     pub(super) fn show(&self, engine: &Engine, plan: &Plan) {
         let speed = |(tokens, time)| format!("{tokens} tokens, {:.1} tokens/s", rate(tokens, time));
         let peak = memory::peak().map_or("unknown".to_owned(), |bytes| format!("{:.1} MiB", mib(bytes)));
+        let huge = match engine.source().huge_bytes() {
+            0 => String::new(),
+            bytes => format!(" and {:.1} MiB of weights moved to huge pages", mib(bytes)),
+        };
         note(format_args!(
-            "{}, {} threads | load {:.0} ms | prefill {} | decode {}{} | planned {:.1} MiB, peak memory {peak}{}\n",
+            "{}, {} threads | load {:.0} ms | prefill {} | decode {}{} | planned {:.1} MiB{huge}, peak memory {peak}{}\n",
             engine.kernels().isa(),
             engine.pool().threads(),
             self.load.as_secs_f64() * 1e3,
@@ -78,6 +82,7 @@ impl Figures {
             "arena_bytes": plan.bytes(),
             "reader_bytes": plan.reader_bytes(),
             "planned_bytes": plan.total_bytes(),
+            "huge_page_bytes": engine.source().huge_bytes(),
             "peak_bytes": memory::peak(),
             "resident_fraction": plan.resident_fraction(),
             "streamed_bytes_per_token": plan.streamed_bytes_per_token(),

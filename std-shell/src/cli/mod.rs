@@ -3,6 +3,10 @@
 mod args;
 mod bench;
 mod bus;
+#[cfg(feature = "demo")]
+mod demo;
+#[cfg(feature = "demo")]
+mod eval_demo;
 mod figures;
 mod inspect;
 mod logits;
@@ -12,7 +16,10 @@ mod progress;
 mod prompt_cache;
 mod quantize;
 mod run;
+mod schema;
 mod tokenize;
+#[cfg(feature = "demo")]
+mod tour;
 mod trace;
 mod verify;
 
@@ -23,15 +30,18 @@ use std::process::ExitCode;
 /// Runs GGUF language models on the CPU, with weights multiplied where they lie, in their blocks.
 #[derive(Parser)]
 #[command(name = "barre", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[cfg_attr(not(feature = "demo"), command(arg_required_else_help = true))]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXAMPLES: &str = "\
 Flags have llama.cpp's names where it has them. Text and results go to stdout, everything else to stderr.
 
+  barre run 'please dim the bedroom lights to 30 percent'
   barre run -m model.gguf -p 'Once upon a time' -n 128 --temp 0
+  barre run -m model.gguf -p 'A person, as JSON: ' --schema person.schema.json
   barre inspect model.gguf
   barre verify model.gguf
   barre bench -m model.gguf -p 512 -n 128 -t 1,2";
@@ -54,20 +64,26 @@ enum Command {
     Quantize(quantize::Args),
     /// Measure prefill and decode, with llama-bench's table and JSON keys
     Bench(bench::Args),
+    /// Measure the accuracy of the model inside barre, in every weight format
+    #[cfg(feature = "demo")]
+    EvalDemo(eval_demo::Args),
 }
 
 /// Parses the command line and runs it.
 pub(crate) fn main() -> ExitCode {
     bus::install();
     let result = match Cli::parse().command {
-        Command::Run(args) => run::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Verify(args) => verify::run(&args),
-        Command::Plan(args) => plan::run(&args),
-        Command::Logits(args) => logits::run(&args),
-        Command::Tokenize(args) => tokenize::run(&args),
-        Command::Quantize(args) => quantize::run(&args),
-        Command::Bench(args) => bench::run(&args),
+        None => tour(),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
+        Some(Command::Logits(args)) => logits::run(&args),
+        Some(Command::Tokenize(args)) => tokenize::run(&args),
+        Some(Command::Quantize(args)) => quantize::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
+        #[cfg(feature = "demo")]
+        Some(Command::EvalDemo(args)) => eval_demo::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,4 +96,15 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "demo")]
+fn tour() -> Result<(), Failure> {
+    tour::run()
+}
+
+/// Without a model inside there is nothing to show, and the parser has printed the help.
+#[cfg(not(feature = "demo"))]
+fn tour() -> Result<(), Failure> {
+    Ok(())
 }

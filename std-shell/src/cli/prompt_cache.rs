@@ -24,6 +24,12 @@ pub(super) struct CacheArgs {
 }
 
 impl CacheArgs {
+    /// Whether there is to be a file.
+    #[cfg(feature = "demo")]
+    pub(super) const fn is_given(&self) -> bool {
+        self.prompt_cache.is_some()
+    }
+
     /// Whether the added text belongs into the file.
     pub(super) const fn keeps_all(&self) -> bool {
         self.prompt_cache_all

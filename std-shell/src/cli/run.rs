@@ -1,32 +1,44 @@
 //! `barre run`: continues a text.
 
 use super::args::{MachineArgs, SessionArgs};
+#[cfg(feature = "demo")]
+use super::demo;
 use super::figures::Figures;
 use super::output::{Failure, note, of_file, write};
 use super::progress::Bar;
 use super::prompt_cache::CacheArgs;
+use super::schema;
 use super::trace::DispatchTrace;
+use barre::constrained::complete;
 use barre::engine::Engine;
 use barre::source::{Reader, Source};
+use barre_core::constrain::{Constraint, TokenIndex};
 use barre_core::kernels::Trace;
 use barre_core::sampler::{Sampler, SamplerParams};
 use barre_core::session::{Progress, Session};
 use barre_core::tokenizer::{DecodeOptions, Decoder, EncodeOptions, EncodeScratch, Tokenizer};
 use std::ffi::OsString;
 use std::num::ParseIntError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
+/// The temperature of a model that is not barre's own, as in llama.cpp.
+const TEMPERATURE: f32 = 0.8;
+
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Model file (GGUF)
+    /// Model file (GGUF) [default: the model inside barre, which makes JSON of a command for a house]
     #[arg(short, long, value_name = "FILE")]
-    model: PathBuf,
+    #[cfg_attr(not(feature = "demo"), arg(required = true))]
+    model: Option<PathBuf>,
+    /// The text to continue
+    #[arg(value_name = "TEXT", conflicts_with_all = ["prompt", "file"])]
+    text: Option<OsString>,
     /// The text to continue
     #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
-    #[arg(required_unless_present_any = ["file", "prompt_cache"])]
+    #[arg(required_unless_present_any = ["text", "file", "prompt_cache"])]
     prompt: Option<OsString>,
     /// A file with the text to continue, less one newline at its end
     #[arg(short, long, value_name = "FILE")]
@@ -44,6 +56,9 @@ pub(super) struct Args {
     /// Go on after a token that ends the text
     #[arg(long)]
     ignore_eos: bool,
+    /// A JSON Schema that the output must satisfy: one line of JSON is written, or nothing
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// Write every matrix multiplication to stderr, and how many of the model's matrices were fused
     #[arg(long)]
     trace_dispatch: bool,
@@ -63,9 +78,9 @@ pub(super) struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Sampling")]
 struct SamplingArgs {
-    /// Temperature; 0 takes the likeliest token
-    #[arg(long, value_name = "T", default_value_t = 0.8, allow_negative_numbers = true)]
-    temp: f32,
+    /// Temperature; 0 takes the likeliest token [default: 0.8, and 0 with the model inside barre]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    temp: Option<f32>,
     /// Keep the K likeliest tokens; 0: all
     #[arg(long, value_name = "K", default_value_t = 40)]
     top_k: u32,
@@ -98,12 +113,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         })?;
     }
 
+    let Some(model) = &args.model else {
+        return without_file(args, &interrupted);
+    };
     let start = Instant::now();
-    let engine = args.machine.open(&args.model)?;
-    let tokenizer = engine.tokenizer().map_err(of_file(&args.model))?;
+    let engine = args.machine.open(model)?;
+    let tokenizer = engine.tokenizer().map_err(of_file(model))?;
 
-    let mut sampler = Sampler::new(args.sampling.params(), tokenizer.len())?;
+    let mut sampler = Sampler::new(args.sampling.params(TEMPERATURE), tokenizer.len())?;
     let prompt = prompt_tokens(args, &tokenizer)?;
+    let schema = args.schema.as_deref().map(schema::read).transpose()?;
+    let index = schema.is_some().then(|| TokenIndex::new(&tokenizer)).transpose()?;
+    let mut constraint = match (&schema, &index) {
+        (Some(schema), Some(index)) => Some(Constraint::new(schema, index)?),
+        _ => None,
+    };
     let plan = engine.plan(&args.session.options(&engine, &args.machine.storage))?;
     let mut arena = Engine::arena(&plan)?;
     let trace = DispatchTrace::default();
@@ -112,18 +136,35 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     session.set_trace(traced.then_some(&trace as &dyn Trace));
     let mut figures = Figures { load: start.elapsed(), ..Figures::default() };
 
-    let has_prompt = args.prompt.is_some() || args.file.is_some();
+    let has_prompt = args.prompt.is_some() || args.text.is_some() || args.file.is_some();
     let prompt = args.cache.restore(&mut session, prompt, has_prompt)?;
     if prompt.is_empty() {
         return Err(Failure::because("the prompt has no tokens"));
     }
+    if let Some(constraint) = &constraint {
+        let prompt = session.position() + prompt.len();
+        schema::check_room(constraint, plan.limits().context, prompt, args.most_tokens())?;
+    }
     let outcome = prefill(&engine, &mut session, &prompt, &interrupted, &mut figures).and_then(|()| {
-        unchanged(args, engine.source())?;
+        unchanged(model, engine.source())?;
         if !args.cache.keeps_all() {
             args.cache.save(&mut session)?;
         }
-        let outcome =
-            decode(args, &engine, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures);
+        let outcome = match &mut constraint {
+            None => decode(args, &engine, &tokenizer, &mut sampler, &mut session, &interrupted, &mut figures),
+            Some(constraint) => {
+                let (start, read) = (Instant::now(), engine.source().figures());
+                let most = args.most_tokens();
+                let json = complete(&mut session, &tokenizer, constraint, &mut sampler, most, || {
+                    figures.decode.0 += 1;
+                    !interrupted.load(Ordering::Relaxed)
+                });
+                figures.decode.1 = start.elapsed();
+                figures.read_by_decode = engine.source().figures() - read;
+                unchanged(model, engine.source())?;
+                schema::write_output(json)
+            }
+        };
         if args.cache.keeps_all() && !matches!(outcome, Err(Failure::Because(_))) {
             args.cache.save(&mut session)?;
         }
@@ -142,9 +183,40 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     outcome
 }
 
-/// The prompt's tokens.
-fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
-    let text = match (&args.prompt, &args.file) {
+#[cfg(feature = "demo")]
+fn without_file(args: &Args, interrupted: &AtomicBool) -> Result<(), Failure> {
+    if args.cache.is_given() || args.machine.wants_a_file() {
+        return Err(Failure::because(
+            "--ram, --throttle, --io and --prompt-cache go with a model file: -m FILE",
+        ));
+    }
+    let request = demo::Request {
+        text: prompt_text(args)?,
+        schema: args.schema.as_deref(),
+        most_tokens: args.most_tokens(),
+        sampling: args.sampling.params(0.0),
+        trace_dispatch: args.trace_dispatch,
+        json: args.json,
+    };
+    demo::run(&request, &args.session, &args.machine, interrupted)
+}
+
+/// Without a model inside, the parser has asked for a file.
+#[cfg(not(feature = "demo"))]
+fn without_file(_: &Args, _: &AtomicBool) -> Result<(), Failure> {
+    Err(Failure::because("a model file is needed: -m FILE"))
+}
+
+impl Args {
+    /// Tokens to add, however that was said.
+    fn most_tokens(&self) -> usize {
+        usize::try_from(self.predict).unwrap_or(usize::MAX)
+    }
+}
+
+/// The prompt.
+fn prompt_text(args: &Args) -> Result<Vec<u8>, Failure> {
+    Ok(match (args.prompt.as_ref().or(args.text.as_ref()), &args.file) {
         (None, Some(path)) => {
             let cannot = |e| Failure::because(format!("cannot read {}: {e}", path.display()));
             let mut text = std::fs::read(path).map_err(cannot)?;
@@ -153,8 +225,13 @@ fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure
             }
             text
         }
-        (prompt, _) => prompt.clone().unwrap_or_default().into_encoded_bytes(),
-    };
+        (prompt, _) => prompt.cloned().unwrap_or_default().into_encoded_bytes(),
+    })
+}
+
+/// The prompt's tokens.
+fn prompt_tokens(args: &Args, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
+    let text = prompt_text(args)?;
     let options = EncodeOptions { add_special: !args.no_bos, parse_special: !args.no_parse_special };
     let mut tokens = Vec::new();
     tokenizer.encode(&text, options, &mut EncodeScratch::default(), &mut tokens)?;
@@ -188,11 +265,11 @@ fn prefill(
 }
 
 /// Fails if another process has written to the model file: what was computed since then is of no model.
-fn unchanged(args: &Args, source: &Source) -> Result<(), Failure> {
+fn unchanged(model: &Path, source: &Source) -> Result<(), Failure> {
     if source.is_unchanged() {
         return Ok(());
     }
-    Err(Failure::because(format!("{}: the file has changed while it was in use", args.model.display())))
+    Err(Failure::because(format!("{}: the file has changed while it was in use", model.display())))
 }
 
 fn decode(
@@ -230,7 +307,9 @@ fn decode(
             break;
         }
         session.step(token)?;
-        unchanged(args, engine.source())?;
+        if let Some(model) = &args.model {
+            unchanged(model, engine.source())?;
+        }
         figures.decode.0 += 1;
         figures.decode.1 = start.elapsed();
         figures.read_by_decode = engine.source().figures() - read;
@@ -266,9 +345,9 @@ fn seed(text: &str) -> Result<u64, ParseIntError> {
 }
 
 impl SamplingArgs {
-    const fn params(&self) -> SamplerParams {
+    fn params(&self, temperature: f32) -> SamplerParams {
         SamplerParams {
-            temperature: self.temp,
+            temperature: self.temp.unwrap_or(temperature),
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,

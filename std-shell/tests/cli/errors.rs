@@ -123,12 +123,15 @@ fn a_missing_instruction_set_is_an_error_and_no_fallback() {
 fn a_wrong_command_line_is_a_usage_error() {
     for args in [
         &["run", "-m", MODEL][..],
+        #[cfg(not(feature = "demo"))]
         &["run", "-p", "a"],
+        &["run", "-m", MODEL, "-p", "a", "b"],
         &["run", "-m", MODEL, "-p", "a", "--mode", "fast"],
         &["run", "-m", MODEL, "-p", "a", "-t", "two"],
         &["logits", "-m", MODEL, "--tokens", "1,x", "-o", "/dev/null"],
         &["tokenize", "-m", MODEL, "-p", "a", "--stdin"],
         &["walk"],
+        #[cfg(not(feature = "demo"))]
         &[],
     ] {
         let output = barre(args).output().expect("the command runs");

@@ -1,6 +1,7 @@
 //! The `barre` command as its users meet it.
 
 mod bench;
+mod constrained;
 mod errors;
 mod files_that_change;
 mod inspect;

@@ -3,6 +3,7 @@
 use crate::simd::lanes::{LANES, Lanes, padded};
 
 /// How keys and values are stored.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum KvType {
     /// IEEE 754 single precision.

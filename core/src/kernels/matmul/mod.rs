@@ -25,6 +25,7 @@ mod panel;
 #[cfg(test)]
 mod tests;
 
+use super::table::compiled;
 use super::{Acts, OutCols};
 use crate::quant::WeightFormat;
 use crate::simd::panel::PanelIsa;
@@ -85,7 +86,7 @@ macro_rules! table {
         impl Table {
             /// This instruction set's kernels.
             pub(super) const $name: Self = Self {
-                kernels: [
+                kernels: compiled([
                     None,
                     None,
                     None,
@@ -100,7 +101,7 @@ macro_rules! table {
                     Some($module::q5_k),
                     Some($module::q6_k),
                     Some($module::q8_k),
-                ],
+                ]),
                 panel_bytes: size_of::<Panel<$rows>>(),
                 rows: $rows,
             };

@@ -12,7 +12,8 @@ mod blocks;
 mod format;
 mod k_quants;
 
-use super::ActToken;
+use super::table::compiled;
+use super::{ActToken, Mode};
 use crate::quant::WeightFormat;
 use crate::simd::Scalar;
 use crate::simd::ints::{Ints, STEP};
@@ -47,13 +48,13 @@ macro_rules! table {
                     fn entry(weights: &[u8], act: &ActToken<'_>, out: &mut [f32], scratch: &mut [u8]) {
                         match act.planes {
                             1 => rows::<$isa, $format, 1>($proof, weights, act, out, scratch),
-                            _ => rows::<$isa, $format, 3>($proof, weights, act, out, scratch),
+                            _ => rows::<$isa, $format, { Mode::MOST_PLANES }>($proof, weights, act, out, scratch),
                         }
                     }
                     Some(entry as Entry)
                 }};
             }
-            [
+            compiled([
                 None,
                 None,
                 None,
@@ -68,7 +69,7 @@ macro_rules! table {
                 entry!(k_quants::Q5K),
                 entry!(k_quants::Q6K),
                 entry!(k_quants::Q8K),
-            ]
+            ])
         };
     };
 }

@@ -268,6 +268,7 @@ const fn kv_number(kv: KvType) -> u8 {
 const fn mode_number(mode: Mode) -> u8 {
     match mode {
         Mode::Int8 => 0,
+        #[cfg(feature = "exact")]
         Mode::Exact => 1,
     }
 }

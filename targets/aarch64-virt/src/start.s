@@ -1,0 +1,175 @@
+// Reset, MMU, vectors. Everything before Rust, and the second core's way in.
+//
+// Memory map (32-bit addresses, 4 KiB granule, three levels at most):
+//   0x00000000  64 MiB  flash: read, execute
+//   0x08000000 128 MiB  devices (GIC, UART, virtio): read, write, never gathered or reordered
+//   0x40000000   2 MiB  stacks, each between unmapped pages; the rest unmapped (QEMU leaves the device tree there)
+//   0x40200000 126 MiB  RAM: read, write, never executed
+// The tables are constants in flash, so nothing can change the map.
+
+.equ DEVICE,  0x0060000000000401      // block, Attr0, AF, not executable
+.equ CODE,    0x0040000000000785      // block, Attr1, inner shareable, AF, read-only
+.equ RAM,     0x0060000000000705      // block, Attr1, inner shareable, AF, not executable
+.equ PAGE,    2                       // what makes a block descriptor one of a page
+.equ TABLE,   3
+
+.equ STACK_PAGES, 16                  // 64 KiB a core
+.equ STACK0_PAGE, 257                 // page 256 guards it
+.equ STACK1_PAGE, STACK0_PAGE + STACK_PAGES + 1
+.equ FAULT0_PAGE, STACK1_PAGE + STACK_PAGES + 1
+.equ FAULT1_PAGE, FAULT0_PAGE + 3     // two pages each, and a guard
+.equ STACKS, 0x40000000
+
+.set stack0_bottom, STACKS + STACK0_PAGE * 4096
+.set stack0_top, stack0_bottom + STACK_PAGES * 4096
+.set stack1_top, STACKS + (STACK1_PAGE + STACK_PAGES) * 4096
+.set fault0_top, STACKS + (FAULT0_PAGE + 2) * 4096
+.set fault1_top, STACKS + (FAULT1_PAGE + 2) * 4096
+
+.section .rodata.tables, "a"
+.balign 4096
+level2_low:
+.set at, 0
+.rept 512
+.if at < 64
+    .quad CODE + at * 0x200000
+.elseif at < 128
+    .quad DEVICE + at * 0x200000
+.else
+    .quad 0
+.endif
+.set at, at + 1
+.endr
+level2_ram:
+    .quad level3_stacks + TABLE
+.set at, 1
+.rept 511
+.if at < 64
+    .quad RAM + 0x40000000 + at * 0x200000
+.else
+    .quad 0
+.endif
+.set at, at + 1
+.endr
+level3_stacks:
+.set at, 0
+.rept 512
+.if (at >= STACK0_PAGE && at < STACK0_PAGE + STACK_PAGES) || (at >= STACK1_PAGE && at < STACK1_PAGE + STACK_PAGES) || (at >= FAULT0_PAGE && at < FAULT0_PAGE + 2) || (at >= FAULT1_PAGE && at < FAULT1_PAGE + 2)
+    .quad RAM + PAGE + STACKS + at * 4096
+.else
+    .quad 0
+.endif
+.set at, at + 1
+.endr
+level1:                               // four entries of 1 GiB
+    .quad level2_low + TABLE, level2_ram + TABLE, 0, 0
+
+.globl barre_stack0                   // for Rust: where the first core's stack is
+barre_stack0:
+    .quad stack0_bottom, stack0_top
+
+.section .text.start, "ax"
+.globl _start
+_start:
+    ldr x9, =fault0_top
+    bl set_up_core
+
+    ldr x0, =__data_start             // .data, from flash
+    ldr x1, =__data_end
+    ldr x2, =__data_load
+1:  cmp x0, x1
+    b.hs 2f
+    ldp x3, x4, [x2], #16
+    stp x3, x4, [x0], #16
+    b 1b
+2:  ldr x0, =__bss_start
+    ldr x1, =__bss_end
+3:  cmp x0, x1
+    b.hs 4f
+    stp xzr, xzr, [x0], #16
+    b 3b
+4:  ldr x0, =stack0_bottom          // paint, to see later how deep the stack went
+    ldr x1, =stack0_top
+    ldr x2, =0xa5a5a5a5a5a5a5a5
+5:  stp x2, x2, [x0], #16
+    cmp x0, x1
+    b.lo 5b
+
+    msr spsel, #0                     // work on a stack of its own, so that a fault in it still has one
+    mov sp, x1
+    mov x29, xzr
+    mov x30, xzr
+    bl barre_start
+    b .
+
+.globl _start_core1
+_start_core1:
+    ldr x9, =fault1_top
+    bl set_up_core
+    msr spsel, #0
+    ldr x0, =stack1_top
+    mov sp, x0
+    mov x29, xzr
+    mov x30, xzr
+    bl barre_start_core1
+    b .
+
+// Vectors, SIMD, MMU, caches; x9: the top of the core's fault stack.
+set_up_core:
+    msr spsel, #1
+    mov sp, x9
+    adr x0, vectors
+    msr vbar_el1, x0
+    mov x0, #(3 << 20)                // CPACR: no traps of SIMD and floating point
+    msr cpacr_el1, x0
+    ldr x0, =0xff04                   // MAIR: Attr0 device nGnRE, Attr1 normal, write-back
+    msr mair_el1, x0
+    ldr x0, =0x803520                 // TCR: 32-bit, write-back tables, inner shareable, no upper half
+    msr tcr_el1, x0
+    adrp x0, level1
+    add x0, x0, :lo12:level1
+    msr ttbr0_el1, x0
+    isb
+    tlbi vmalle1
+    ic iallu
+    dsb nsh
+    isb
+    ldr x0, =0x30d8180d               // SCTLR: MMU, caches, stack alignment; what is writable is not executable
+    msr sctlr_el1, x0
+    isb
+    ret
+
+.macro vector number
+.balign 128
+    mov x0, #\number
+    b fault
+.endm
+
+.balign 2048
+vectors:
+    vector 0
+    vector 1
+    vector 2
+    vector 3
+    vector 4
+    vector 5
+    vector 6
+    vector 7
+    vector 8
+    vector 9
+    vector 10
+    vector 11
+    vector 12
+    vector 13
+    vector 14
+    vector 15
+
+fault:
+    mrs x1, esr_el1
+    mrs x2, elr_el1
+    mrs x3, far_el1
+    bl barre_fault
+    b .
+
+.ltorg
+.text

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# libbarre.a from C: the header is up to date; the tests in C pass, under valgrind too; the desktop example and the one
+# for bare aarch64 write the same text; the gates of gates.txt hold. MODEL and PROMPT may be set to another model.
+set -euo pipefail
+cd "$(dirname "$0")"
+MODEL=$(realpath "${MODEL:-../../tests/goldens/llama-q4_k_m.gguf}")
+PROMPT=${PROMPT:-hello there}
+GOLDEN=../../tests/goldens/llama-q4_k_m.gguf
+for tool in cbindgen gcc valgrind aarch64-linux-gnu-gcc qemu-system-aarch64; do
+  command -v "$tool" >/dev/null || { echo "check.sh: needs $tool" >&2; exit 1; }
+done
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+target=${CARGO_TARGET_DIR:-target}
+warn=(-std=c11 -Wall -Wextra -Werror -O2 -ffunction-sections -fdata-sections -Iinclude)
+
+echo "== header"
+cbindgen --quiet --config cbindgen.toml --output "$out/barre.h" .
+diff -u include/barre.h "$out/barre.h" || { echo "run: cbindgen --config cbindgen.toml --output include/barre.h ." >&2; exit 1; }
+gcc "${warn[@]}" -Wpedantic -fsyntax-only -x c include/barre.h
+g++ -Wall -Wextra -Werror -fsyntax-only -x c++ include/barre.h
+
+echo "== the allocator"
+cargo test -q
+
+echo "== C on this machine"
+cargo build -q --release
+arch=$(uname -m)
+gcc "${warn[@]}" $([ "$arch" = x86_64 ] && grep -qw avx2 /proc/cpuinfo && echo -mavx2) tests/api.c "$target/release/libbarre.a" \
+  -Wl,--gc-sections -o "$out/api"
+"$out/api" "$GOLDEN"
+gcc "${warn[@]}" tests/api.c "$target/release/libbarre.a" -Wl,--gc-sections -o "$out/api-valgrind"
+valgrind --quiet --error-exitcode=3 --leak-check=full "$out/api-valgrind" "$GOLDEN"
+gcc "${warn[@]}" examples/desktop.c "$target/release/libbarre.a" -Wl,--gc-sections -o "$out/desktop"
+"$out/desktop" "$MODEL" "$PROMPT" 16 >"$out/desktop.txt"
+
+echo "== C on bare aarch64"
+cargo build -q --release --target aarch64-unknown-none --no-default-features --features q4_k_m,schema
+aarch64-linux-gnu-gcc "${warn[@]}" -ffreestanding -nostdlib -static -fno-pie -no-pie -mstrict-align \
+  "-DMODEL=\"$MODEL\"" "-DPROMPT=\"$PROMPT\"" -T examples/bare-aarch64/link.ld -Wl,--gc-sections,--build-id=none \
+  examples/bare-aarch64/start.S examples/bare-aarch64/main.c \
+  "$target/aarch64-unknown-none/release/libbarre.a" -o "$out/bare.elf"
+timeout 300 qemu-system-aarch64 -M virt -cpu cortex-a53 -m 128M -nographic -semihosting -kernel "$out/bare.elf" \
+  </dev/null >"$out/bare.txt"
+diff -a "$out/desktop.txt" "$out/bare.txt"
+echo "the same $(wc -c <"$out/bare.txt") bytes of text"
+
+echo "== gates"
+./panics.sh "$out/bare.elf" aarch64-linux-gnu-objdump >"$out/panics.txt"
+model_bytes=$(stat -c %s "$MODEL")
+# Code and constants, without the model and the 4 KiB tables of the MMU.
+text_bytes=$(aarch64-linux-gnu-size -A "$out/bare.elf" | awk -v m="$model_bytes" '$1 == ".text" || $1 == ".rodata" { n += $2 } END { print n - m }')
+panic_symbols=$(aarch64-linux-gnu-nm -C "$out/bare.elf" | grep -cE ' (core::panicking::|core::option::(expect|unwrap)_failed|core::result::unwrap_failed|core::slice::index::slice_|core::str::slice_error_fail|core::slice::copy_from_slice_impl|alloc::raw_vec::(capacity_overflow|handle_error)|alloc::alloc::handle_alloc)|rust_begin_unwind' || true)
+panic_callers=$(wc -l <"$out/panics.txt")
+panic_callers_not_kernels=$(grep -vc 'barre_core::kernels' "$out/panics.txt" || true)
+bad=0
+printf '%-26s %10s %10s\n' gate figure limit
+while read -r name limit; do
+  case $name in '' | '#'*) continue ;; esac
+  printf '%-26s %10s %10s\n' "$name" "${!name}" "$limit"
+  [ "${!name}" -le "$limit" ] || bad=1
+done <gates.txt
+[ $bad = 0 ] || { echo "a figure is above its limit; functions that can panic:" >&2; cat "$out/panics.txt" >&2; exit 1; }
