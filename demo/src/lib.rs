@@ -19,6 +19,9 @@ struct Aligned<T: ?Sized>(T);
 
 static MODEL_FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../model/commands-q4_k_m.gguf"));
 
+// Firmware counts on it.
+const _: () = assert!(MODEL_FILE.0.len() <= 2_000_000);
+
 /// The model in Q4_K_M, a GGUF file whose tensors lie at addresses divisible by its alignment.
 pub static MODEL: &[u8] = &MODEL_FILE.0;
 
@@ -29,4 +32,15 @@ pub const SCHEMA: &str = include_str!("../model/schema.json");
 pub const PROMPT_SUFFIX: &str = "\n";
 
 /// Tokens, the end of the text included, that no right answer exceeds.
-pub const MAX_OUTPUT_TOKENS: usize = 160;
+pub const MAX_OUTPUT_TOKENS: usize = 96;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_is_an_aligned_gguf_file() {
+        assert!(MODEL.starts_with(b"GGUF"));
+        assert_eq!(MODEL.as_ptr().addr() % 64, 0);
+    }
+}

@@ -93,6 +93,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--decay-steps", type=int, default=None, help="steps of the linear decay [default: 30 %%]")
+    parser.add_argument("--minutes", type=float, default=None, help="decay so as to end after so long, if --steps would not")
+    parser.add_argument("--init", default=None, help="params.npz to go on from, without warmup")
+    parser.add_argument("--first", type=int, default=0, help="first sample of the training split")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--weight-decay", type=float, default=0.05)
     parser.add_argument("--rows", type=int, default=16)
@@ -124,19 +127,22 @@ def main():
 
     rows = data.Rows(args.corpus, vocabulary, args.rows, args.time)
     decay_steps = args.decay_steps or args.steps * 3 // 10
-    warmup, total = 60, args.steps
+    rows.index = args.first
+    if args.init:
+        params = {k: jnp.asarray(p) for k, p in np.load(args.init).items()}
+    warmup, total = 1 if args.init else 60, args.steps
     log, tokens, smooth = [], 0, None
-    stop = os.path.join(args.out, "decay-now")
     step = 0
     while step < total:
         step += 1
-        if step <= total - decay_steps and os.path.exists(stop):
-            # Someone wants to be done sooner: the decay begins here.
-            total = step + decay_steps
-            os.remove(stop)
-            print(f"decay begins: --steps {total} --decay-steps {decay_steps}", flush=True)
+        left = (total - step + 1) / decay_steps
+        if args.minutes:
+            seconds = time.time() - began
+            left = min(left, max(0.0, 1 - seconds / (60 * args.minutes)))
+            if left == 0.0:
+                total = step
         batch, _ = rows.batch()
-        rate = args.rate * min(1.0, step / warmup, (total - step + 1) / decay_steps)
+        rate = args.rate * min(1.0, step / warmup, left)
         params, state, loss = train_step(params, state, cfg, batch, float(step), rate, args.weight_decay)
         loss = float(loss)
         tokens += int((batch[1] >= 0).sum())

@@ -14,6 +14,7 @@ mod output;
 mod plan;
 mod progress;
 mod prompt_cache;
+mod quantize;
 mod run;
 mod schema;
 mod tokenize;
@@ -59,6 +60,8 @@ enum Command {
     Logits(logits::Args),
     /// Show the tokens of a text
     Tokenize(tokenize::Args),
+    /// Write a model's weights in another format
+    Quantize(quantize::Args),
     /// Measure prefill and decode, with llama-bench's table and JSON keys
     Bench(bench::Args),
     /// Measure the accuracy of the model inside barre, in every weight format
@@ -77,6 +80,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Logits(args)) => logits::run(&args),
         Some(Command::Tokenize(args)) => tokenize::run(&args),
+        Some(Command::Quantize(args)) => quantize::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         #[cfg(feature = "demo")]
         Some(Command::EvalDemo(args)) => eval_demo::run(&args),

@@ -8,6 +8,7 @@ mod inspect;
 mod logits;
 mod plan;
 mod prompt_cache;
+mod quantize;
 mod run;
 mod signals;
 mod tokenize;
