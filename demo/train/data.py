@@ -90,15 +90,22 @@ class Vocabulary:
 
 
 class Rows:
-    """An endless stream of batches: `rows` rows of `time` tokens, each packed with whole samples."""
+    """An endless stream of batches: `rows` rows of `time` tokens, each packed with whole samples.
 
-    def __init__(self, binary, vocabulary, rows, time, chunk=8192):
+    Of the samples with at most one command only the share `simple` is taken: those with several are the hardest to
+    learn, and the corpus has one of them in six.
+    """
+
+    def __init__(self, binary, vocabulary, rows, time, simple, chunk=8192):
         self.binary, self.vocabulary, self.rows, self.time, self.chunk = binary, vocabulary, rows, time, chunk
+        self.simple, self.draws = simple, np.random.default_rng(0)
         self.index, self.queue, self.dropped = 0, [], 0
 
     def refill(self):
         pairs = samples(self.binary, "train", self.chunk, self.index)
         self.index += self.chunk
+        taken = self.draws.random(len(pairs)) < self.simple
+        pairs = [pair for pair, take in zip(pairs, taken) if take or pair[1].startswith("[")]
         for ids, prompt in self.vocabulary.encode(pairs):
             if len(ids) <= self.time:
                 self.queue.append((ids, prompt))

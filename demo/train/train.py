@@ -101,7 +101,8 @@ def main():
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--time", type=int, default=96)
     parser.add_argument("--vocab", type=int, default=960, help="tokens of the BPE")
-    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--simple", type=float, default=0.55, help="share of the samples with at most one command that is taken")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--corpus", default=data.default_binary(), help="the generator's binary")
     parser.add_argument("--schema", default=data.default_schema())
@@ -125,7 +126,7 @@ def main():
         encoded = vocabulary.encode(data.samples(args.corpus, split, 1500))
         tests[split] = [e for e in encoded if len(e[0]) <= args.time]
 
-    rows = data.Rows(args.corpus, vocabulary, args.rows, args.time)
+    rows = data.Rows(args.corpus, vocabulary, args.rows, args.time, args.simple)
     decay_steps = args.decay_steps or args.steps * 3 // 10
     rows.index = args.first
     if args.init:

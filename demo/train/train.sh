@@ -11,7 +11,7 @@ mkdir -p "$out"
 [ -x "$out/env/bin/python" ] || python3 -m venv "$out/env"
 "$out/env/bin/pip" install --quiet --disable-pip-version-check -r demo/train/requirements.txt
 cargo build --release -p barre-demo --features corpus --bin corpus
-"$out/env/bin/python" demo/train/train.py --steps "${STEPS:-4700}" --decay-steps "${DECAY:-1500}" --out "$out"
+"$out/env/bin/python" demo/train/train.py --steps "${STEPS:-17500}" --decay-steps "${DECAY:-7000}" --out "$out"
 cargo run --release -p barre -- quantize "$out/commands-f32.gguf" "$out/commands-q4_k_m.gguf" --type Q4_K_M
 if [ "${INSTALL:-0}" = 1 ]; then
     cp "$out/commands-f32.gguf" "$out/commands-q4_k_m.gguf" "$out/loss.svg" demo/model/
