@@ -129,6 +129,8 @@ pub struct Acts<'a> {
     q: &'a [i8],
     sums: &'a [i16],
     d: &'a [f32],
+    /// Kept, because a batch multiplication asks for a token in its inner loops, and these cost divisions.
+    strides: (usize, usize, usize),
 }
 
 /// One token of [`Acts`].
@@ -156,7 +158,17 @@ impl<'a> Acts<'a> {
     #[must_use]
     pub fn float(x: &'a [f32], k: usize, tokens: usize) -> Self {
         assert_eq!(x.len(), tokens * k, "activations must be tokens x k");
-        Self { kind: ActKind::Float, mode: Mode::Int8, k, tokens, x, q: &[], sums: &[], d: &[] }
+        Self {
+            kind: ActKind::Float,
+            mode: Mode::Int8,
+            k,
+            tokens,
+            x,
+            q: &[],
+            sums: &[],
+            d: &[],
+            strides: (0, 0, 0),
+        }
     }
 
     /// Which form these activations have.
@@ -200,8 +212,8 @@ impl<'a> Acts<'a> {
         let (k, planes) = (self.k, self.planes());
         match self.kind {
             ActKind::Float => ActToken { k, planes: 1, x: &self.x[t * k..][..k], q: &[], sums: &[], d: &[] },
-            kind => {
-                let (qs, ss, ds) = strides(kind, self.mode, k);
+            _ => {
+                let (qs, ss, ds) = self.strides;
                 ActToken {
                     k,
                     planes,
@@ -339,6 +351,6 @@ impl<'a> ActsMut<'a> {
     #[must_use]
     pub fn finish(self) -> Acts<'a> {
         let Self { kind, mode, k, tokens, q, sums, d } = self;
-        Acts { kind, mode, k, tokens, x: &[], q, sums, d }
+        Acts { kind, mode, k, tokens, x: &[], q, sums, d, strides: strides(kind, mode, k) }
     }
 }
