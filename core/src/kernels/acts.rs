@@ -205,7 +205,7 @@ impl<'a> Acts<'a> {
     ///
     /// # Panics
     /// If `t` is not below [`tokens`](Self::tokens).
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn token(&self, t: usize) -> ActToken<'a> {
         assert!(t < self.tokens, "token {t} of {}", self.tokens);
