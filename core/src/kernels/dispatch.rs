@@ -104,6 +104,7 @@ const CHUNK_ROWS: usize = 64;
 
 /// Tokens up to which rows are multiplied with one at a time, a chunk of them staying in the cache: unpacking a panel
 /// costs about as much as multiplying it with that many.
+#[cfg(feature = "batch")]
 const FEW_TOKENS: usize = 5;
 
 /// Multiplies `weights` (`rows` rows of `k` weights in `format`, row-major, in their blocks) with a batch of
@@ -167,12 +168,12 @@ pub fn dispatch_matmul(
         #[allow(unsafe_code, reason = "each chunk owns the columns of its rows")]
         // SAFETY: chunks are disjoint ranges of rows and each is run once, so no two windows overlap.
         let mut out = unsafe { out.share(first_row + first, count) };
-        if batch <= FEW_TOKENS {
-            for t in 0..batch {
-                kernels.matvec(format, weights, &input.token(t), out.row_mut(t), scratch);
-            }
-        } else {
-            kernels.matmul(format, weights, input, &mut out, scratch);
+        #[cfg(feature = "batch")]
+        if batch > FEW_TOKENS {
+            return kernels.matmul(format, weights, input, &mut out, scratch);
+        }
+        for t in 0..batch {
+            kernels.matvec(format, weights, &input.token(t), out.row_mut(t), scratch);
         }
     });
     if last_row == n

@@ -3,8 +3,10 @@
 #![allow(unsafe_code, reason = "entries have target features, which only a proof makes safe to call")]
 
 use super::float::{self, FloatTable};
-use super::{ActKind, ActToken, ActTokenMut, Acts, AttendJob, KvHead, KvType, Mode, OutCols};
-use super::{matmul, matvec, quantize};
+use super::{ActKind, ActToken, ActTokenMut, AttendJob, KvHead, KvType, Mode, OutCols};
+#[cfg(feature = "batch")]
+use super::{Acts, matmul};
+use super::{matvec, quantize};
 use crate::quant::WeightFormat;
 use crate::simd::IsaKind;
 
@@ -15,6 +17,7 @@ pub struct Kernels {
     float: &'static FloatTable,
     quantize: quantize::Entry,
     matvec: &'static matvec::Table,
+    #[cfg(feature = "batch")]
     matmul: &'static matmul::Table,
 }
 
@@ -42,6 +45,7 @@ impl Kernels {
             float: &float::SCALAR,
             quantize: quantize::scalar,
             matvec: &matvec::SCALAR,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::SCALAR,
         }
     }
@@ -55,6 +59,7 @@ impl Kernels {
             float: &float::AVX2,
             quantize: quantize::avx2,
             matvec: &matvec::AVX2,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::AVX2,
         }
     }
@@ -68,6 +73,7 @@ impl Kernels {
             float: &float::AVX2,
             quantize: quantize::avx512,
             matvec: &matvec::AVX512,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::AVX512,
         }
     }
@@ -81,6 +87,7 @@ impl Kernels {
             float: &float::NEON,
             quantize: quantize::neon,
             matvec: &matvec::NEON,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::NEON,
         }
     }
@@ -91,18 +98,29 @@ impl Kernels {
         self.isa
     }
 
-    /// Bytes of scratch (aligned to 64) that [`matvec`](Self::matvec) and [`matmul`](Self::matmul) need for rows
-    /// of `k` weights in `format` and up to `tokens` tokens.
+    /// Bytes of scratch (aligned to 64) that multiplying rows of `k` weights in `format` with up to `tokens` tokens
+    /// needs, by [`matvec`](Self::matvec) or in a batch.
     #[must_use]
     pub const fn matmul_scratch_bytes(&self, format: WeightFormat, k: usize, tokens: usize) -> usize {
+        let one = if format.block_len() == 1 { 0 } else { matvec::scratch_bytes(k / format.block_len()) };
+        let many = self.batch_scratch_bytes(format, tokens);
+        if one > many { one } else { many }
+    }
+
+    /// Bytes of scratch that [`matmul`](Self::matmul) needs.
+    #[cfg(feature = "batch")]
+    const fn batch_scratch_bytes(&self, format: WeightFormat, tokens: usize) -> usize {
         match self.matmul.get(format) {
             None => float::matmul_scratch_bytes(tokens),
-            Some(_) => {
-                let one = matvec::scratch_bytes(k / format.block_len());
-                let many = if tokens > 1 { self.matmul.scratch_bytes(tokens) } else { 0 };
-                if one > many { one } else { many }
-            }
+            Some(_) if tokens > 1 => self.matmul.scratch_bytes(tokens),
+            Some(_) => 0,
         }
+    }
+
+    /// A token at a time needs no more for many.
+    #[cfg(not(feature = "batch"))]
+    const fn batch_scratch_bytes(&self, _: WeightFormat, _: usize) -> usize {
+        0
     }
 
     /// Quantizes one token's activations `x` into `out`, as `kind` and `mode` say. [`ActKind::Float`] is not
@@ -140,37 +158,35 @@ impl Kernels {
     ) {
         let blocks = act.k / format.block_len();
         assert_eq!(weights.len(), out.len() * blocks * format.block_bytes(), "weights of {} rows", out.len());
-        let float = match format {
-            WeightFormat::F32 => self.float.matvec_f32,
-            WeightFormat::F16 => self.float.matvec_f16,
-            WeightFormat::BF16 => self.float.matvec_bf16,
-            _ => {
-                let kind = ActKind::of(format);
-                assert!(blocks > 0 && act.k == blocks * format.block_len(), "rows must be whole blocks");
-                assert!(
-                    act.q.len() == act.k * act.planes
-                        && act.sums.len() == kind.sum_count(act.k) * act.planes
-                        && act.d.len() == blocks + super::WRAP,
-                    "the activations must have a token's lengths in the form that {format} reads"
-                );
-                let need = matvec::scratch_bytes(blocks);
-                assert!(scratch.len() >= need, "scratch of {} bytes, need {need}", scratch.len());
-                if let Some(entry) = self.matvec[format as usize] {
-                    // SAFETY: a `Kernels` is made only from proof that its entries can run here.
-                    unsafe { entry(weights, act, out, scratch) }
-                }
-                return;
+        let kind = ActKind::of(format);
+        if kind == ActKind::Float {
+            assert_eq!(act.x.len(), act.k, "activations of a token");
+            if let Some(Some(entry)) = self.float.matvec.get(format as usize) {
+                // SAFETY: a `Kernels` is made only from proof that its entries can run here.
+                unsafe { entry(weights, act.x, out) }
             }
-        };
-        assert_eq!(act.x.len(), act.k, "activations of a token");
-        // SAFETY: as above.
-        unsafe { float(weights, act.x, out) }
+            return;
+        }
+        assert!(blocks > 0 && act.k == blocks * format.block_len(), "rows must be whole blocks");
+        assert!(
+            act.q.len() == act.k * act.planes
+                && act.sums.len() == kind.sum_count(act.k) * act.planes
+                && act.d.len() == blocks + super::WRAP,
+            "the activations must have a token's lengths in the form that {format} reads"
+        );
+        let need = matvec::scratch_bytes(blocks);
+        assert!(scratch.len() >= need, "scratch of {} bytes, need {need}", scratch.len());
+        if let Some(entry) = self.matvec[format as usize] {
+            // SAFETY: as above.
+            unsafe { entry(weights, act, out, scratch) }
+        }
     }
 
     /// `out[t][r] = row r of weights · token t`, for `out.cols()` rows and `acts.tokens()` tokens.
     ///
     /// # Panics
     /// If a length does not fit or `scratch` is short or not aligned to 64.
+    #[cfg(feature = "batch")]
     pub fn matmul(
         &self,
         format: WeightFormat,
@@ -179,23 +195,20 @@ impl Kernels {
         out: &mut OutCols<'_>,
         scratch: &mut [u8],
     ) {
-        let float = match format {
-            WeightFormat::F32 => self.float.matmul_f32,
-            WeightFormat::F16 => self.float.matmul_f16,
-            WeightFormat::BF16 => self.float.matmul_bf16,
-            _ => {
-                if let Some(entry) = self.matmul.get(format) {
-                    // SAFETY: a `Kernels` is made only from proof that its entries can run here.
-                    unsafe { entry(weights, acts, out, scratch) }
-                }
-                return;
+        if format.block_len() > 1 {
+            if let Some(entry) = self.matmul.get(format) {
+                // SAFETY: a `Kernels` is made only from proof that its entries can run here.
+                unsafe { entry(weights, acts, out, scratch) }
             }
-        };
+            return;
+        }
         assert!(
             weights.len() == out.cols() * acts.k() * format.block_bytes() && acts.tokens() == out.tokens()
         );
-        // SAFETY: as above.
-        unsafe { float(weights, acts, out, scratch) }
+        if let Some(Some(entry)) = self.float.matmul.get(format as usize) {
+            // SAFETY: as above.
+            unsafe { entry(weights, acts, out, scratch) }
+        }
     }
 
     /// Root-mean-square norm (Zhang & Sennrich 2019): `out = x / sqrt(mean(x²) + eps) · w`.

@@ -163,7 +163,7 @@ impl fmt::Display for ModelError {
                 write!(f, "tensor `{tensor}` has GGML type {ggml_type}, which its role cannot have")
             }
             Self::FormatNotCompiled { tensor, format } => {
-                let feature = format.feature().unwrap_or_default();
+                let feature = format.feature();
                 write!(f, "tensor `{tensor}` is {format}, which this build leaves out (feature `{feature}`)")
             }
             Self::RowNotBlockMultiple { tensor, format, k } => {

@@ -46,7 +46,7 @@ impl fmt::Display for QuantError {
             }
             Self::Bytes { need, have } => write!(f, "the row takes {need} bytes, not {have}"),
             Self::NotCompiled { format } => {
-                let feature = format.feature().unwrap_or_default();
+                let feature = format.feature();
                 write!(f, "{format} is not part of this build (feature `{feature}`)")
             }
             Self::NonFinite { index } => write!(f, "weight {index} is not finite"),

@@ -45,6 +45,11 @@ const MAX_QUERIES: usize = 16;
 /// Positions widened at once: 16 KiB of heads of 128.
 const POSITIONS: usize = 32;
 
+/// Queries whose scores are computed together.
+const SCORED: usize = if cfg!(feature = "batch") { 2 } else { 1 };
+/// Queries whose values are mixed together.
+const MIXED: usize = if cfg!(feature = "batch") { 4 } else { 1 };
+
 /// A unit of f32.
 type Unit = [f32; LANES];
 
@@ -163,9 +168,10 @@ fn score_block<L: Lanes>(
         widen(l, kv.kv_type, &kv.k[first * row_bytes..][..count * row_bytes], row_bytes, widened, units);
         // Past the last position lie old rows, whose scores nobody reads.
         let keys = &widened[..count.next_multiple_of(4) * units];
-        for (pair, qs) in qs.chunks(2 * units).enumerate() {
-            let at = 2 * pair * score_len + first;
-            if let [q0, q1] = [&qs[..units], &qs[qs.len() - units..]]
+        for (i, qs) in qs.chunks(SCORED * units).enumerate() {
+            let at = SCORED * i * score_len + first;
+            if cfg!(feature = "batch")
+                && let [q0, q1] = [&qs[..units], &qs[qs.len() - units..]]
                 && qs.len() == 2 * units
             {
                 let (row0, row1) = scores[at..].split_at_mut(score_len);
@@ -245,10 +251,10 @@ fn mix_block<L: Lanes>(
         // A weight of 0 for what a query must not see would not do: 0 times an infinite value is a NaN.
         let seen = |i: usize| visible(i).saturating_sub(first).min(count);
         let row = |i: usize| &weights[i * weight_len + first..][..count];
-        for (quad, accs) in accs.chunks_mut(4 * units).enumerate() {
-            let i = 4 * quad;
+        for (i, accs) in accs.chunks_mut(MIXED * units).enumerate() {
+            let i = MIXED * i;
             let mut common = 0;
-            if accs.len() == 4 * units {
+            if cfg!(feature = "batch") && accs.len() == 4 * units {
                 common = seen(i);
                 let p = [row(i), row(i + 1), row(i + 2), row(i + 3)].map(|p| &p[..common]);
                 for u in 0..units {
