@@ -34,6 +34,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod aside;
 pub mod constrain;
 pub mod gguf;
 pub mod io;
@@ -44,4 +45,5 @@ pub mod sampler;
 pub mod session;
 pub mod simd;
 mod sort;
+mod text;
 pub mod tokenizer;

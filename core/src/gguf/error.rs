@@ -281,7 +281,7 @@ impl fmt::Display for GgufError {
                 write!(
                     f,
                     "byte {offset}: not a GGUF file, it starts with \"{}\"{}",
-                    got.escape_ascii(),
+                    Name::new(&got),
                     hint.text()
                 )
             }

@@ -75,6 +75,15 @@ impl ActKind {
         }
     }
 
+    /// The name in an error.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Float => "Float",
+            Self::Block32 => "Block32",
+            Self::Block256 => "Block256",
+        }
+    }
+
     /// Activations that share a scale (0 for [`Float`](Self::Float)).
     #[must_use]
     pub const fn block_len(self) -> usize {

@@ -91,7 +91,7 @@ impl fmt::Display for MatmulError {
             Self::NotCompiled { format } => write!(f, "{format} is not part of this build"),
             Self::Length { what, have, need } => write!(f, "{what}: length {have}, need {need}"),
             Self::ActKind { format, want, got } => {
-                write!(f, "{format} weights read {want:?} activations, not {got:?}")
+                write!(f, "{format} weights read {} activations, not {}", want.name(), got.name())
             }
         }
     }

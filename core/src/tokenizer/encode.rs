@@ -2,7 +2,7 @@
 
 use super::merge::{MergeScratch, Pairs, Symbol};
 use super::special::{PartitionScratch, partition};
-use super::vocab::{Model, NO_TOKEN, SPACE_MARK, Vocab, push_byte_chars};
+use super::vocab::{NO_TOKEN, SPACE_MARK, Vocab, push_byte_chars};
 use super::{EncodeError, Tokenizer, unicode};
 use alloc::vec::Vec;
 
@@ -94,22 +94,19 @@ pub(super) fn encode(
             continue;
         }
         let text = text.get(fragment.start..fragment.end).unwrap_or(&[]);
-        match vocab.model {
-            Model::SentencePiece => {
-                let prefix = tokenizer.add_space_prefix && after_special;
-                mark_spaces(text, prefix, buffer)?;
-                sentence_piece(tokenizer, buffer, merge, out)?;
-            }
-            Model::Bpe => {
-                let text = match core::str::from_utf8(text) {
-                    Ok(_) => text,
-                    Err(_) => {
-                        correct(text, buffer)?;
-                        buffer.as_slice()
-                    }
-                };
-                tokenizer.pre.split(text, &mut |piece| byte_level(tokenizer, piece, merge, word, out))?;
-            }
+        if vocab.model.is_bpe() {
+            let text = match core::str::from_utf8(text) {
+                Ok(_) => text,
+                Err(_) => {
+                    correct(text, buffer)?;
+                    buffer.as_slice()
+                }
+            };
+            tokenizer.pre.split(text, &mut |piece| byte_level(tokenizer, piece, merge, word, out))?;
+        } else {
+            let prefix = tokenizer.add_space_prefix && after_special;
+            mark_spaces(text, prefix, buffer)?;
+            sentence_piece(tokenizer, buffer, merge, out)?;
         }
         after_special = false;
     }
@@ -277,7 +274,7 @@ fn byte_level(
 /// llama.cpp does, even where there is an unknown token.
 fn push_byte(tokenizer: &Tokenizer, byte: u8, out: &mut impl Sink) -> Result<(), EncodeError> {
     let id = tokenizer.vocab.byte_ids.get(usize::from(byte)).copied().filter(|&id| id != NO_TOKEN);
-    let unknown = if tokenizer.vocab.model == Model::SentencePiece { tokenizer.ids.unknown } else { None };
+    let unknown = if tokenizer.vocab.model.is_bpe() { None } else { tokenizer.ids.unknown };
     id.or(unknown).map_or(Ok(()), |id| out.push(id))
 }
 

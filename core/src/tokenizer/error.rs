@@ -17,6 +17,13 @@ pub enum VocabError {
         /// The name.
         name: Name,
     },
+    /// This build leaves that kind of vocabulary out.
+    NotCompiled {
+        /// The metadata key that names the kind.
+        key: &'static str,
+        /// The feature of `barre-core` that brings it.
+        feature: &'static str,
+    },
     /// A key that this kind of vocabulary needs is absent.
     MissingKey {
         /// The metadata key.
@@ -103,6 +110,9 @@ impl fmt::Display for VocabError {
             Self::Gguf(e) => write!(f, "{e}"),
             Self::UnsupportedTokenizer { key, name } => {
                 write!(f, "{key} is `{name}`, which is not supported")
+            }
+            Self::NotCompiled { key, feature } => {
+                write!(f, "{key}: this build leaves that kind of vocabulary out (feature `{feature}`)")
             }
             Self::MissingKey { key } => write!(f, "key `{key}` is missing"),
             Self::BadVocab { key, problem } => write!(f, "{key}: {problem}"),

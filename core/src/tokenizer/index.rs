@@ -25,6 +25,8 @@ const EMPTY: u32 = u32::MAX;
 /// An odd number without structure (2^64 / golden ratio).
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// The default has nothing in it.
+#[derive(Default)]
 pub(super) struct Index {
     slots: Vec<u32>,
     seed: u64,
