@@ -253,12 +253,6 @@ impl Kernels {
         unsafe { (self.float.rope)(x, head_len, table) }
     }
 
-    /// `x = softmax(x)`. If any is a NaN or +∞, or all are −∞, all become NaN.
-    pub fn softmax(&self, x: &mut [f32]) {
-        // SAFETY: as in `rms_norm`.
-        unsafe { (self.float.softmax)(x) }
-    }
-
     /// The largest of `x`, passing over NaNs (−∞ of none), and whether all are finite.
     #[must_use]
     pub fn max_and_finite(&self, x: &[f32]) -> (f32, bool) {

@@ -53,16 +53,6 @@ fn swiglu_unit<L: Lanes>(l: L, gate: &mut [f32; LANES], up: &[f32; LANES]) {
     l.store(l.mul(l.div(g, l.add(l.splat(1.0), e)), l.load(up)), gate);
 }
 
-/// `x = e^(x − max x) / Σ`.
-#[inline(always)]
-pub(super) fn softmax<L: Lanes>(l: L, x: &mut [f32]) {
-    let max = max(l, x);
-    let inverse = 1.0 / exp_and_sum(l, x, max);
-    for x in x {
-        *x *= inverse;
-    }
-}
-
 /// The largest of `x`, −∞ of none. NaNs are passed over; which of two zeros comes back is not defined.
 #[inline(always)]
 pub(super) fn max<L: Lanes>(l: L, x: &[f32]) -> f32 {
