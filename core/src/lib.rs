@@ -40,6 +40,7 @@ pub mod gguf;
 pub mod io;
 pub mod kernels;
 pub mod model;
+mod part;
 pub mod quant;
 pub mod sampler;
 pub mod session;

@@ -5,6 +5,7 @@ use super::meta::integer;
 use super::store::reserve;
 use super::{Field, GgufError, MetaEntry, Name, Quantity, ValueType};
 use crate::io::{AbsOffset, ReadAt};
+use crate::part::{append, push};
 use alloc::vec::Vec;
 
 /// An array in the file: its type, count and place. The elements are read through the reader that the file was
@@ -152,7 +153,7 @@ impl<'a> Array<'a> {
         let mut out = Vec::new();
         reserve(&mut out, len)?;
         self.numbers(reader, 0, self.len(), |_, raw| {
-            out.push(T::from_bits(raw));
+            push(&mut out, T::from_bits(raw));
             Ok(())
         })?;
         Ok(out)
@@ -177,8 +178,8 @@ impl<'a> Array<'a> {
         let len = usize::try_from(self.len()).map_err(|_| GgufError::OutOfMemory { bytes: self.len() })?;
         reserve(&mut strings.ends, len)?;
         self.for_each_piece(reader, |piece| match piece {
-            Piece::Text(text) => strings.text.extend_from_slice(text),
-            Piece::End => strings.ends.push(strings.text.len() as u32),
+            Piece::Text(text) => append(&mut strings.text, text),
+            Piece::End => push(&mut strings.ends, strings.text.len() as u32),
         })?;
         Ok(strings)
     }

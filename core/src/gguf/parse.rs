@@ -10,6 +10,7 @@ use super::{
     NotGguf, Quantity, ValueType,
 };
 use crate::io::{AbsOffset, DataSection, OffsetError, ReadAt, RelOffset};
+use crate::part::extend;
 use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 
@@ -440,7 +441,7 @@ fn not_gguf(magic: [u8; 4], rest: &[u8]) -> NotGguf {
 fn sorted<'a>(len: usize, text: impl Fn(usize) -> &'a [u8]) -> Result<Vec<u32>, GgufError> {
     let mut order = Vec::new();
     reserve(&mut order, len)?;
-    order.extend((0..len).map(|i| i as u32));
+    extend(&mut order, (0..len).map(|i| i as u32));
     sort_by_key(&mut order, |i| (text(i as usize), i));
     Ok(order)
 }
@@ -553,7 +554,7 @@ fn check_overlaps(gguf: &mut Gguf) -> Result<(), GgufError> {
     let (records, texts) = (&gguf.records, &gguf.texts);
     let mut order = Vec::new();
     reserve(&mut order, records.len())?;
-    order.extend((0..records.len()).map(|i| i as u32));
+    extend(&mut order, (0..records.len()).map(|i| i as u32));
     let at = |i: u32| records.get(i as usize).map_or(0, |r| r.abs.get());
     sort_by_key(&mut order, |i| (at(i), i));
 

@@ -3,6 +3,7 @@
 use super::out::SharedOut;
 use super::parallel::for_each_chunk;
 use super::{ActKind, Acts, Executor, Kernels, OutCols};
+use crate::part::part;
 use crate::quant::WeightFormat;
 use core::fmt;
 
@@ -135,7 +136,7 @@ pub fn dispatch_matmul(
         return Err(MatmulError::NotCompiled { format });
     }
     let row_bytes = match format.row_bytes(k) {
-        Some(bytes) if k > 0 => bytes,
+        Some(bytes) if bytes > 0 => bytes,
         _ => return Err(MatmulError::RowNotBlockMultiple { format, k }),
     };
     let length =
@@ -164,7 +165,7 @@ pub fn dispatch_matmul(
     for_each_chunk(compute.executor, chunks, scratch, slot, &|chunk, scratch| {
         let first = chunk * CHUNK_ROWS;
         let count = CHUNK_ROWS.min(rows - first);
-        let weights = &weights[first * row_bytes..][..count * row_bytes];
+        let weights = part(weights, first * row_bytes, count * row_bytes);
         #[allow(unsafe_code, reason = "each chunk owns the columns of its rows")]
         // SAFETY: chunks are disjoint ranges of rows and each is run once, so no two windows overlap.
         let mut out = unsafe { out.share(first_row + first, count) };

@@ -12,6 +12,7 @@ use super::{ModelError, Role, TensorName};
 use crate::aside::{Aside, Failed};
 use crate::gguf::{Gguf, GgufError, MetaEntry, ValueType};
 use crate::io::ReadAt;
+use crate::part::{append, push, resize};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
@@ -191,7 +192,7 @@ impl Hparams {
             // At most 512 layers of 2 · 2^20.
             hparams.kv_len_all =
                 hparams.kv_len_all.saturating_add(shape.key_len_all).saturating_add(shape.value_len_all);
-            hparams.layers.push(shape);
+            push(&mut hparams.layers, shape);
         }
         Ok(hparams)
     }
@@ -262,7 +263,7 @@ impl<'g> Keys<'g> {
             .map_err(|_| self.aside.fail(ModelError::OutOfMemory { what: "the layers' lengths" }))?;
         match (self.find(key), default) {
             (None, None) => return Err(self.aside.fail(ModelError::MissingKey { key })),
-            (None, Some(default)) => values.extend_from_slice(default),
+            (None, Some(default)) => append(&mut values, default),
             (Some(entry), _) if entry.value_type() == ValueType::Array => {
                 let array = self.aside.check(entry.array())?;
                 if array.len() != layers as u64 {
@@ -273,10 +274,10 @@ impl<'g> Keys<'g> {
                     let mut value = [0];
                     self.aside.check(array.read_uint(reader, layer, &mut value))?;
                     let [value] = value;
-                    values.push(self.count(key, value, 1, max)?);
+                    push(&mut values, self.count(key, value, 1, max)?);
                 }
             }
-            (Some(_), _) => values.resize(layers, self.required(key, 1, max)?),
+            (Some(_), _) => resize(&mut values, layers, self.required(key, 1, max)?),
         }
         Ok(values)
     }

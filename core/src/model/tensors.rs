@@ -12,6 +12,7 @@ use super::{Hparams, ModelError};
 use crate::aside::{Aside, Failed};
 use crate::gguf::{Gguf, MAX_DIMS, TensorInfo};
 use crate::io::{AbsOffset, ReadAt};
+use crate::part::push;
 use crate::quant::WeightFormat;
 use crate::text::write_escaped;
 use alloc::vec::Vec;
@@ -382,7 +383,7 @@ impl Model {
             let layer = Some(u32::try_from(i).unwrap_or(u32::MAX));
             let (q, k, v, ff) =
                 (shape.query_len, shape.key_len_all, shape.value_len_all, shape.feed_forward_length);
-            layers.push(Layer {
+            let layer = Layer {
                 attn_norm: find.vector(Role::AttnNorm, layer, ".weight", d)?,
                 attn_q: find.matrix(Role::AttnQ, layer, d, q)?,
                 attn_k: find.matrix(Role::AttnK, layer, d, k)?,
@@ -399,7 +400,8 @@ impl Model {
                 ffn_gate_bias: find.bias(Role::FfnGate, layer, ff)?,
                 ffn_up_bias: find.bias(Role::FfnUp, layer, ff)?,
                 ffn_down_bias: find.bias(Role::FfnDown, layer, d)?,
-            });
+            };
+            push(&mut layers, layer);
         }
         let (packed_bytes, vector_floats) = (find.packed.get(), find.floats.get());
         Ok(Self {

@@ -5,6 +5,7 @@ use super::{
     BLOCK_LEN, Block, Q2KBlock, Q3KBlock, Q4_0Block, Q4_1Block, Q4KBlock, Q5_0Block, Q5_1Block, Q5KBlock,
     Q6KBlock, Q8_0Block, Q8KBlock, SUPER_BLOCK_LEN, WeightFormat,
 };
+use crate::part::part;
 use core::fmt;
 
 /// Why a row cannot be converted.
@@ -175,7 +176,7 @@ fn check(format: WeightFormat, bytes: usize, weights: usize) -> Result<(), Quant
 fn blocks<B: bytemuck::Pod>(bytes: &[u8]) -> &[B] {
     const { assert!(align_of::<B>() == 1) };
     let whole = bytes.len() - bytes.len() % size_of::<B>();
-    bytemuck::cast_slice(&bytes[..whole])
+    bytemuck::try_cast_slice(part(bytes, 0, whole)).unwrap_or(&[])
 }
 
 fn expand<B: Block<LEN>, const LEN: usize>(bytes: &[u8], out: &mut [f32]) {

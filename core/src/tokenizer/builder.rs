@@ -20,6 +20,7 @@ use super::special::Specials;
 use super::vocab::{Attr, Merge, Model, NO_TOKEN, SPACE_MARK, Vocab, parse_byte, text_of};
 use super::{Notes, SpecialIds, Tokenizer, byte_chars, unicode};
 use crate::gguf::Name;
+use crate::part::{append, extend, push, resize};
 use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 
@@ -167,8 +168,8 @@ impl VocabBuilder {
         within("tokens", (self.ends.len() as u64).saturating_add(1), MAX_ITEMS.into())?;
         reserve(&mut self.text, text.len(), KEY_TOKENS)?;
         reserve(&mut self.ends, 1, KEY_TOKENS)?;
-        self.text.extend_from_slice(text);
-        self.ends.push(end as u32);
+        append(&mut self.text, text);
+        push(&mut self.ends, end as u32);
         self.longest = self.longest.max(text.len());
         self.empty_tokens = self.empty_tokens.saturating_add(u32::from(text.is_empty()));
         self.by_text = None;
@@ -185,7 +186,7 @@ impl VocabBuilder {
             return Err(VocabError::BadVocab { key: KEY_SCORES, problem: VocabProblem::Score { id } });
         }
         reserve(&mut self.scores, 1, KEY_SCORES)?;
-        self.scores.push(score);
+        push(&mut self.scores, score);
         Ok(())
     }
 
@@ -195,7 +196,7 @@ impl VocabBuilder {
     /// [`VocabError::OutOfMemory`].
     pub fn push_type(&mut self, number: i32) -> Result<(), VocabError> {
         reserve(&mut self.attrs, 1, KEY_TYPES)?;
-        self.attrs.push(Attr::of_type(number));
+        push(&mut self.attrs, Attr::of_type(number));
         Ok(())
     }
 
@@ -218,15 +219,15 @@ impl VocabBuilder {
         self.index_texts()?;
         self.whole.clear();
         reserve(&mut self.whole, merge.len(), KEY_MERGES)?;
-        self.whole.extend_from_slice(left);
-        self.whole.extend_from_slice(right);
+        append(&mut self.whole, left);
+        append(&mut self.whole, right);
         let found = (self.find(left), self.find(right), self.find(&self.whole));
         let (Some(left), Some(right), Some(result)) = found else {
             self.notes.merges_ignored = self.notes.merges_ignored.saturating_add(1);
             return Ok(());
         };
         reserve(&mut self.merges, 1, KEY_MERGES)?;
-        self.merges.push(Merge { left, right, result });
+        push(&mut self.merges, Merge { left, right, result });
         Ok(())
     }
 
@@ -276,7 +277,7 @@ impl VocabBuilder {
     pub fn push_suppressed(&mut self, id: u64) -> Result<(), VocabError> {
         let id = self.checked_id(KEY_SUPPRESS, id)?;
         reserve(&mut self.suppressed, 1, KEY_SUPPRESS)?;
-        self.suppressed.push(id);
+        push(&mut self.suppressed, id);
         Ok(())
     }
 
@@ -296,7 +297,7 @@ impl VocabBuilder {
         self.scores.truncate(n);
         if self.attrs.is_empty() {
             reserve_exact(&mut self.attrs, n, KEY_TYPES)?;
-            self.attrs.resize(n, Attr::NORMAL);
+            resize(&mut self.attrs, n, Attr::NORMAL);
         }
         self.check_len(KEY_TYPES, self.attrs.len())?;
         self.attrs.truncate(n);
@@ -470,16 +471,16 @@ impl VocabBuilder {
                 Some(id)
             });
             if ends {
-                eog.extend(id);
+                extend(&mut eog, id);
             }
         }
         for name in END_OF_GENERATION {
             if let Some(id) = self.find(name.as_bytes()) {
                 self.mark(id, Attr::CONTROL);
-                eog.push(id);
+                push(&mut eog, id);
             }
         }
-        eog.extend([ids.eos, ids.end_of_turn, ids.end_of_message].into_iter().flatten());
+        extend(&mut eog, [ids.eos, ids.end_of_turn, ids.end_of_message].into_iter().flatten());
         // gpt-oss renders these as text.
         for name in ["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"] {
             if let Some(id) = self.find(name.as_bytes()) {
@@ -553,7 +554,7 @@ impl VocabBuilder {
         let mut specials = Vec::new();
         let count = (0u32..).zip(&self.attrs).filter(is_special).count();
         reserve_exact(&mut specials, count, KEY_TYPES)?;
-        specials.extend((0u32..).zip(&self.attrs).filter(is_special).map(|(id, _)| id));
+        extend(&mut specials, (0u32..).zip(&self.attrs).filter(is_special).map(|(id, _)| id));
         sort_by_key(&mut specials, |id| (core::cmp::Reverse(self.text_of(id).len()), id));
         if self.strip_after_special {
             for &id in &specials {

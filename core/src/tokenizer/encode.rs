@@ -4,6 +4,7 @@ use super::merge::{MergeScratch, Pairs, Symbol};
 use super::special::{PartitionScratch, partition};
 use super::vocab::{NO_TOKEN, SPACE_MARK, Vocab, push_byte_chars};
 use super::{EncodeError, Tokenizer, unicode};
+use crate::part::append;
 use alloc::vec::Vec;
 
 /// Bytes of the longest text that can be encoded: three times as many still have 32-bit positions.
@@ -65,7 +66,7 @@ impl Sink for &mut Vec<u32> {
         if self.len() == self.capacity() {
             self.try_reserve(1).map_err(|_| EncodeError::OutOfMemory { elements: self.len() + 1 })?;
         }
-        Vec::push(self, token);
+        crate::part::push(self, token);
         Ok(())
     }
 }
@@ -123,13 +124,13 @@ fn mark_spaces(text: &[u8], prefix: bool, out: &mut Vec<u8>) -> Result<(), Encod
     out.clear();
     out.try_reserve(need).map_err(|_| EncodeError::OutOfMemory { elements: need })?;
     if prefix {
-        out.extend_from_slice(SPACE_MARK);
+        append(out, SPACE_MARK);
     }
     let mut words = text.split(|&b| b == b' ');
-    out.extend_from_slice(words.next().unwrap_or(&[]));
+    append(out, words.next().unwrap_or(&[]));
     for word in words {
-        out.extend_from_slice(SPACE_MARK);
-        out.extend_from_slice(word);
+        append(out, SPACE_MARK);
+        append(out, word);
     }
     Ok(())
 }
@@ -143,7 +144,7 @@ fn correct(text: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     while !rest.is_empty() {
         let (cp, len) = unicode::decode(rest);
         let (bytes, encoded) = unicode::encode(cp);
-        out.extend_from_slice(bytes.get(..encoded).unwrap_or(&[]));
+        append(out, bytes.get(..encoded).unwrap_or(&[]));
         rest = rest.get(len..).unwrap_or(&[]);
     }
     Ok(())

@@ -17,6 +17,7 @@ use super::{Role, Tokenizer, VocabBuilder, VocabError};
 use crate::aside::{Aside, Failed};
 use crate::gguf::{Gguf, GgufError, ValueType};
 use crate::io::ReadAt;
+use crate::part::resize;
 use alloc::vec::Vec;
 
 /// Ids under the keys of older files.
@@ -86,7 +87,7 @@ fn collect<R: ReadAt + ?Sized>(
         let mut buf = Vec::new();
         let oom = |_| VocabError::OutOfMemory { what: KEY_MERGES, bytes: longest };
         aside.check(buf.try_reserve_exact(longest).map_err(oom))?;
-        buf.resize(longest, 0);
+        resize(&mut buf, longest, 0);
         let mut result = Ok(());
         let read = merges.for_each_string(reader, &mut buf, |_, merge| {
             result = builder.push_merge(merge);

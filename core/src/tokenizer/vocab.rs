@@ -11,6 +11,7 @@
 use super::byte_chars::{BYTE_TO_CHAR, byte_of};
 use super::index::{Index, hash_bytes, hash_pair};
 use super::unicode;
+use crate::part::append;
 use alloc::vec::Vec;
 
 /// No token.
@@ -216,7 +217,7 @@ pub(super) fn push_byte_chars(text: &[u8], out: &mut Vec<u8>) -> Result<(), usiz
     for &b in text {
         let c = BYTE_TO_CHAR.get(usize::from(b)).copied().unwrap_or(0);
         let (bytes, len) = unicode::encode(u32::from(c));
-        out.extend_from_slice(bytes.get(..len).unwrap_or(&[]));
+        append(out, bytes.get(..len).unwrap_or(&[]));
     }
     Ok(())
 }

@@ -63,8 +63,8 @@ pub(super) fn widen_row<L: Lanes, W: FloatFormat>(l: L, row: &[u8], ahead: usize
         l.prefetch(row, i * LANES * W::BYTES + ahead);
         l.store(W::load(l, unit), out);
     }
-    if let Some(last) = last {
-        l.store(W::load(l, &last), &mut out[units.len()]);
+    if let (Some(last), Some(out)) = (last, out.get_mut(units.len())) {
+        l.store(W::load(l, &last), out);
     }
 }
 

@@ -91,17 +91,6 @@ fn dot16(a: &[f32], b: &[f32]) -> f32 {
     sum16(a.iter().zip(b).map(|(a, b)| a * b))
 }
 
-fn softmax16(x: &mut [f32]) {
-    let max = x.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m });
-    for x in x.iter_mut() {
-        *x = exp(*x - max);
-    }
-    let inverse = 1.0 / sum16(x.iter().copied());
-    for x in x {
-        *x *= inverse;
-    }
-}
-
 const LENGTHS: [usize; 12] = [1, 2, 7, 15, 16, 17, 31, 48, 64, 100, 257, 2048];
 const SPECIAL: [f32; 14] = [
     0.0,
