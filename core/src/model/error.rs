@@ -133,6 +133,9 @@ impl From<GgufError> for ModelError {
 
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the model is refused");
+        }
         match self {
             Self::Gguf(e) => e.fmt(f),
             Self::UnsupportedArch { name } => write!(f, "architecture `{name}` is not supported"),

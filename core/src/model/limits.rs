@@ -125,6 +125,9 @@ pub enum PlanError {
 
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the plan is refused");
+        }
         match *self {
             Self::BadLimit { limit, value, min, max } => {
                 write!(f, "{limit} is {value}; it must be {min} to {max}")

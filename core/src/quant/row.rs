@@ -41,6 +41,9 @@ pub enum QuantError {
 
 impl fmt::Display for QuantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the row is not converted");
+        }
         match *self {
             Self::NotBlockMultiple { format, len } => {
                 write!(f, "{len} weights are no whole number of {format} blocks of {}", format.block_len())

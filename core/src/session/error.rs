@@ -86,6 +86,9 @@ impl From<WeightError> for SessionError {
 
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the session has failed");
+        }
         match *self {
             Self::BufferTooSmall { need, have } => {
                 write!(f, "the arena has {have} bytes; the plan needs {need}")

@@ -106,6 +106,9 @@ pub enum VocabProblem {
 
 impl fmt::Display for VocabError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the vocabulary is refused");
+        }
         match *self {
             Self::Gguf(e) => write!(f, "{e}"),
             Self::UnsupportedTokenizer { key, name } => {
@@ -127,6 +130,9 @@ impl fmt::Display for VocabError {
 
 impl fmt::Display for VocabProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("refused");
+        }
         match *self {
             Self::Len { got, want } => write!(f, "{got} elements for {want} tokens"),
             Self::Id { id, n } => write!(f, "there is no token {id} among {n}"),
@@ -181,6 +187,9 @@ pub enum EncodeError {
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the text is not encoded");
+        }
         match *self {
             Self::TooLong { len, max } => write!(f, "a text of {len} bytes exceeds the limit of {max}"),
             Self::BufferTooSmall { need } => write!(f, "the text has {need} tokens, the buffer is smaller"),
