@@ -110,7 +110,7 @@ impl<'a> Array<'a> {
         out: &mut [T],
     ) -> Result<(), GgufError> {
         self.need(T::TYPE)?;
-        self.numbers(reader, first, out.len() as u64, |i, raw| {
+        self.numbers(reader, first, out.len() as u64, &mut |i, raw| {
             if let Some(to) = out.get_mut(i) {
                 *to = T::from_bits(raw);
             }
@@ -132,7 +132,7 @@ impl<'a> Array<'a> {
         if integer(ty, 0).is_none() {
             return Err(self.wrong_type("integers"));
         }
-        self.numbers(reader, first, out.len() as u64, |i, raw| {
+        self.numbers(reader, first, out.len() as u64, &mut |i, raw| {
             let value = integer(ty, raw).and_then(|n| u64::try_from(n).ok());
             let value = value.ok_or_else(|| self.entry.out_of_range())?;
             if let Some(to) = out.get_mut(i) {
@@ -152,7 +152,7 @@ impl<'a> Array<'a> {
         let len = len.map_err(|_| GgufError::OutOfMemory { bytes: self.byte_len() })?;
         let mut out = Vec::new();
         reserve(&mut out, len)?;
-        self.numbers(reader, 0, self.len(), |_, raw| {
+        self.numbers(reader, 0, self.len(), &mut |_, raw| {
             push(&mut out, T::from_bits(raw));
             Ok(())
         })?;
@@ -249,7 +249,7 @@ impl<'a> Array<'a> {
         reader: &mut R,
         first: u64,
         count: u64,
-        mut each: impl FnMut(usize, u64) -> Result<(), GgufError>,
+        each: &mut dyn FnMut(usize, u64) -> Result<(), GgufError>,
     ) -> Result<(), GgufError> {
         let size = self.element_type().fixed_bytes().ok_or_else(|| self.wrong_type("numbers"))?;
         let past = first.checked_add(count).is_none_or(|end| end > self.len());

@@ -284,7 +284,6 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
 
     /// Passes over an array. Nested arrays are counted on a stack of [`MAX_ARRAY_DEPTH`] numbers, not by recursion.
     fn array(&mut self, key: Name, index: u64) -> Result<Value, Failed> {
-        let aside = self.aside;
         let (element, bits) = self.array_head(key, index, 1)?;
         let at = self.cursor.at();
         // Arrays still to pass over, at each level.

@@ -267,13 +267,6 @@ impl Kernels {
         unsafe { (self.float.rope)(x, head_len, table) }
     }
 
-    /// The largest of `x`, passing over NaNs (−∞ of none), and whether all are finite.
-    #[must_use]
-    pub fn max_and_finite(&self, x: &[f32]) -> (f32, bool) {
-        // SAFETY: as in `rms_norm`.
-        unsafe { (self.float.max_and_finite)(x) }
-    }
-
     /// Converts `src` to little-endian `kv` numbers in `dst`; halves are rounded to nearest even, and beyond
     /// ±65504 become infinite.
     ///

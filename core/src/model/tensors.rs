@@ -12,7 +12,7 @@ use super::{Hparams, ModelError};
 use crate::aside::{Aside, Failed};
 use crate::gguf::{Gguf, MAX_DIMS, TensorInfo};
 use crate::io::{AbsOffset, ReadAt};
-use crate::part::push;
+use crate::part::{copy, push};
 use crate::quant::WeightFormat;
 use crate::text::write_escaped;
 use alloc::vec::Vec;
@@ -51,7 +51,7 @@ impl fmt::Write for TensorName {
             let start = usize::from(self.len);
             let end = start.saturating_add(encoded.len());
             let Some(room) = self.bytes.get_mut(start..end) else { return Ok(()) };
-            room.copy_from_slice(encoded);
+            copy(room, encoded);
             self.len = u8::try_from(end).unwrap_or(self.len);
         }
         Ok(())

@@ -144,7 +144,8 @@ pub(super) fn attend<L: Lanes>(
 }
 
 /// Widens `count` rows of `row_bytes` from `rows` into `widened`, each to whole units.
-#[inline(always)]
+#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
+#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
 fn widen<L: Lanes>(l: L, kv_type: KvType, rows: &[u8], row_bytes: usize, widened: &mut [Unit], units: usize) {
     // Rows lie close together: the same bytes of the next block are a constant distance ahead.
     let ahead = POSITIONS * row_bytes;
@@ -218,7 +219,8 @@ fn dots22<L: Lanes>(l: L, q0: &[Unit], q1: &[Unit], ks: &[Unit]) -> (L::Folded, 
 }
 
 /// The lanes of `q` with each of the four keys in `ks`.
-#[inline(always)]
+#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
+#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
 fn dots14<L: Lanes>(l: L, q: &[Unit], ks: &[Unit]) -> [L::F; 4] {
     let n = q.len();
     let (k0, ks) = cut(ks, n);

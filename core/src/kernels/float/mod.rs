@@ -37,7 +37,6 @@ pub(super) struct FloatTable {
     pub(super) add_assign: unsafe fn(x: &mut [f32], y: &[f32]),
     pub(super) swiglu: unsafe fn(gate: &mut [f32], up: &[f32]),
     pub(super) rope: unsafe fn(x: &mut [f32], head_len: usize, table: &[f32]),
-    pub(super) max_and_finite: unsafe fn(x: &[f32]) -> (f32, bool),
     pub(super) kv_store: unsafe fn(kv: KvType, src: &[f32], dst: &mut [u8]),
     pub(super) attend: unsafe fn(
         &KvHead<'_>,
@@ -91,10 +90,6 @@ macro_rules! float_table {
                 rope::rope(x, head_len, table);
             }
             $(#[target_feature(enable = $feature)])?
-            fn max_and_finite(x: &[f32]) -> (f32, bool) {
-                elementwise::max_and_finite($isa, x)
-            }
-            $(#[target_feature(enable = $feature)])?
             fn kv_store(kv: KvType, src: &[f32], dst: &mut [u8]) {
                 kv::store($isa, kv, src, dst);
             }
@@ -128,7 +123,6 @@ macro_rules! float_table {
                 add_assign,
                 swiglu,
                 rope,
-                max_and_finite,
                 kv_store,
                 attend,
                 matvec: compiled([matvec::<rows::F32> as Matvec, matvec::<rows::F16>, matvec::<rows::Bf16>]),

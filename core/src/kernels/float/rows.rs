@@ -1,5 +1,6 @@
 //! Rows of F32, F16 and BF16 weights.
 
+use crate::part::{copy, part_mut};
 use crate::simd::lanes::{LANES, Lanes, padded};
 
 /// A way to store floats, read a unit of sixteen at a time.
@@ -29,7 +30,7 @@ macro_rules! float_format {
                 let (units, tail) = row.as_chunks();
                 let last = (!tail.is_empty()).then(|| {
                     let mut last = [0; $bytes * LANES];
-                    last[..tail.len()].copy_from_slice(tail);
+                    copy(part_mut(&mut last, 0, tail.len()), tail);
                     last
                 });
                 (units, last)

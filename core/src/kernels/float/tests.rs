@@ -254,27 +254,6 @@ fn rope_turns_adjacent_pairs_and_leaves_the_rest() {
 }
 
 #[test]
-fn scans_find_the_maximum_and_what_is_not_finite() {
-    let mut rng = Rng(4);
-    for kernels in all_kernels() {
-        assert_eq!(kernels.max_and_finite(&[]), (f32::NEG_INFINITY, true));
-        for n in LENGTHS {
-            let x: Vec<f32> = rng.vec(n, 50.0).iter().map(|x| x - 60.0).collect();
-            let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            assert_eq!(kernels.max_and_finite(&x), (max, true));
-            for at in [0, n / 2, n - 1] {
-                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                    let mut x = x.clone();
-                    x[at] = bad;
-                    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    assert_eq!(kernels.max_and_finite(&x), (max, false));
-                }
-            }
-        }
-    }
-}
-
-#[test]
 fn caches_store_halves_as_the_quantizer_does() {
     let step = if cfg!(target_arch = "aarch64") { 16381 } else { 1021 };
     let mut src: Vec<f32> = (0..=u32::MAX).step_by(step).map(f32::from_bits).collect();

@@ -120,7 +120,8 @@ fn rows<I: Ints, F: Format, const P: usize>(
 }
 
 /// The terms of the next eight blocks.
-#[inline(always)]
+#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
+#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
 fn step<I: Ints, F: Format, const P: usize>(
     isa: I,
     picks: I::Picks,
