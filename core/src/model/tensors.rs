@@ -167,7 +167,12 @@ impl Matrix {
     /// The name without `.weight`, as in `blk.0.attn_q`.
     #[must_use]
     pub fn name(&self) -> TensorName {
-        self.role.name(self.layer, "")
+        self.id().name()
+    }
+
+    /// What it takes to name the matrix.
+    pub(crate) const fn id(&self) -> MatrixId {
+        MatrixId { role: self.role, layer: self.layer }
     }
 
     /// What the matrix does.
@@ -230,6 +235,20 @@ impl Matrix {
             (None, _) => (layers, 0),
         };
         layer.saturating_mul(MATRICES_PER_LAYER).saturating_add(place)
+    }
+}
+
+/// A matrix's name in an eighth of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MatrixId {
+    role: Role,
+    layer: Option<u32>,
+}
+
+impl MatrixId {
+    /// The name in the file, without `.weight`.
+    pub(crate) fn name(self) -> TensorName {
+        self.role.name(self.layer, "")
     }
 }
 
@@ -299,6 +318,40 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// A layer before its tensors have been found.
+    const NONE: Self = {
+        let vector = Vector { format: WeightFormat::F32, len: 0, abs: AbsOffset::ZERO, slot: 0 };
+        let matrix = Matrix {
+            role: Role::TokenEmbd,
+            layer: None,
+            format: WeightFormat::F32,
+            k: 0,
+            n: 0,
+            row_bytes: 0,
+            bytes: 0,
+            abs: AbsOffset::ZERO,
+            packed: 0,
+        };
+        Self {
+            attn_norm: vector,
+            attn_q: matrix,
+            attn_k: matrix,
+            attn_v: matrix,
+            attn_output: matrix,
+            ffn_norm: vector,
+            ffn_gate: matrix,
+            ffn_up: matrix,
+            ffn_down: matrix,
+            attn_q_bias: None,
+            attn_k_bias: None,
+            attn_v_bias: None,
+            attn_output_bias: None,
+            ffn_gate_bias: None,
+            ffn_up_bias: None,
+            ffn_down_bias: None,
+        }
+    };
+
     /// The weight matrices, in the order in which a token meets them.
     #[must_use]
     pub const fn matrices(&self) -> [&Matrix; MATRICES_PER_LAYER] {
@@ -383,25 +436,33 @@ impl Model {
             let layer = Some(u32::try_from(i).unwrap_or(u32::MAX));
             let (q, k, v, ff) =
                 (shape.query_len, shape.key_len_all, shape.value_len_all, shape.feed_forward_length);
-            let layer = Layer {
-                attn_norm: find.vector(Role::AttnNorm, layer, ".weight", d)?,
-                attn_q: find.matrix(Role::AttnQ, layer, d, q)?,
-                attn_k: find.matrix(Role::AttnK, layer, d, k)?,
-                attn_v: find.matrix(Role::AttnV, layer, d, v)?,
-                attn_output: find.matrix(Role::AttnOutput, layer, shape.attn_len, d)?,
-                ffn_norm: find.vector(Role::FfnNorm, layer, ".weight", d)?,
-                ffn_gate: find.matrix(Role::FfnGate, layer, d, ff)?,
-                ffn_up: find.matrix(Role::FfnUp, layer, d, ff)?,
-                ffn_down: find.matrix(Role::FfnDown, layer, ff, d)?,
-                attn_q_bias: find.bias(Role::AttnQ, layer, q)?,
-                attn_k_bias: find.bias(Role::AttnK, layer, k)?,
-                attn_v_bias: find.bias(Role::AttnV, layer, v)?,
-                attn_output_bias: find.bias(Role::AttnOutput, layer, d)?,
-                ffn_gate_bias: find.bias(Role::FfnGate, layer, ff)?,
-                ffn_up_bias: find.bias(Role::FfnUp, layer, ff)?,
-                ffn_down_bias: find.bias(Role::FfnDown, layer, d)?,
-            };
-            push(&mut layers, layer);
+            let mut found = Layer::NONE;
+            for (role, k, n, to) in [
+                (Role::AttnQ, d, q, &mut found.attn_q),
+                (Role::AttnK, d, k, &mut found.attn_k),
+                (Role::AttnV, d, v, &mut found.attn_v),
+                (Role::AttnOutput, shape.attn_len, d, &mut found.attn_output),
+                (Role::FfnGate, d, ff, &mut found.ffn_gate),
+                (Role::FfnUp, d, ff, &mut found.ffn_up),
+                (Role::FfnDown, ff, d, &mut found.ffn_down),
+            ] {
+                *to = find.matrix(role, layer, k, n)?;
+            }
+            for (role, to) in [(Role::AttnNorm, &mut found.attn_norm), (Role::FfnNorm, &mut found.ffn_norm)] {
+                *to = find.vector(role, layer, ".weight", d)?;
+            }
+            for (role, n, to) in [
+                (Role::AttnQ, q, &mut found.attn_q_bias),
+                (Role::AttnK, k, &mut found.attn_k_bias),
+                (Role::AttnV, v, &mut found.attn_v_bias),
+                (Role::AttnOutput, d, &mut found.attn_output_bias),
+                (Role::FfnGate, ff, &mut found.ffn_gate_bias),
+                (Role::FfnUp, ff, &mut found.ffn_up_bias),
+                (Role::FfnDown, d, &mut found.ffn_down_bias),
+            ] {
+                *to = find.bias(role, layer, n)?;
+            }
+            push(&mut layers, found);
         }
         let (packed_bytes, vector_floats) = (find.packed.get(), find.floats.get());
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use super::ahead::Ahead;
 use super::pins::{Pin, for_each_pin, matrix_at};
-use super::{Matrix, Model, TensorName, Vector, WeightPlacement};
+use super::{Matrix, MatrixId, Model, TensorName, Vector, WeightPlacement};
 use crate::io::{IoError, ReadAt};
 use crate::kernels::{Acts, Compute, MatmulError, dispatch_matmul};
 use crate::part::{part, part_mut};
@@ -12,16 +12,16 @@ use crate::quant::{WeightFormat, dequantize_row};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WeightError {
     Io {
-        tensor: TensorName,
+        tensor: MatrixId,
         error: IoError,
     },
     /// The weights are said to be mapped or lent, but the reader does neither.
     NotMapped {
-        tensor: TensorName,
+        tensor: MatrixId,
     },
     /// A buffer does not fit: a defect of the plan, never of the file.
     Matmul {
-        tensor: TensorName,
+        tensor: MatrixId,
         error: MatmulError,
     },
 }
@@ -104,7 +104,7 @@ impl<R: ReadAt> Weights<R> {
                 out,
                 scratch,
             )
-            .map_err(|error| WeightError::Matmul { tensor: matrix.name(), error })
+            .map_err(|error| WeightError::Matmul { tensor: matrix.id(), error })
         };
         match self.placement {
             WeightPlacement::Mapped => {
@@ -115,7 +115,7 @@ impl<R: ReadAt> Weights<R> {
                 let weights = self
                     .reader
                     .view(matrix.abs(), matrix.bytes())
-                    .ok_or_else(|| WeightError::NotMapped { tensor: matrix.name() })?;
+                    .ok_or_else(|| WeightError::NotMapped { tensor: matrix.id() })?;
                 run(weights, 0, scratch)
             }
             WeightPlacement::Resident => {
@@ -142,7 +142,7 @@ impl<R: ReadAt> Weights<R> {
                         self.ahead.announce(&mut self.reader, &pass, depth);
                         self.ahead.pass_over(&pass, spot);
                         let lent = self.reader.lend(at, len).map_err(|error| io(matrix, error))?;
-                        let not_lent = || WeightError::NotMapped { tensor: matrix.name() };
+                        let not_lent = || WeightError::NotMapped { tensor: matrix.id() };
                         run(lent.ok_or_else(not_lent)?, row, scratch)?;
                     } else {
                         // A reader without threads may have one buffer only: it is asked for the next chunk when it
@@ -250,7 +250,7 @@ fn at_row(matrix: &Matrix, row: usize) -> Result<crate::io::AbsOffset, WeightErr
 }
 
 fn io(matrix: &Matrix, error: IoError) -> WeightError {
-    WeightError::Io { tensor: matrix.name(), error }
+    WeightError::Io { tensor: matrix.id(), error }
 }
 
 fn expand(format: WeightFormat, bytes: &[u8], out: &mut [f32]) {

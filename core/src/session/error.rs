@@ -77,9 +77,9 @@ pub enum SessionError {
 impl From<WeightError> for SessionError {
     fn from(e: WeightError) -> Self {
         match e {
-            WeightError::Io { tensor, error } => Self::Weights { tensor, error },
-            WeightError::NotMapped { tensor } => Self::NotMapped { tensor },
-            WeightError::Matmul { tensor, error } => Self::Matmul { tensor, error },
+            WeightError::Io { tensor, error } => Self::Weights { tensor: tensor.name(), error },
+            WeightError::NotMapped { tensor } => Self::NotMapped { tensor: tensor.name() },
+            WeightError::Matmul { tensor, error } => Self::Matmul { tensor: tensor.name(), error },
         }
     }
 }

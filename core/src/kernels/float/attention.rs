@@ -277,7 +277,7 @@ fn mix_block<L: Lanes>(
                     let p = [part(row(i + n), common, seen - common)];
                     let values = part(values, common * units, (seen - common) * units);
                     let mut u = 0;
-                    while u + 4 <= units {
+                    while cfg!(feature = "batch") && u + 4 <= units {
                         mix::<L, 1, 4>(l, p, values, units, u, acc);
                         u += 4;
                     }
