@@ -123,6 +123,7 @@ impl<R: ReadAt> Weights<R> {
                 let start = matrix.packed() as usize;
                 run(part(memory.resident, start, matrix.bytes()), 0, scratch)
             }
+            _ if !cfg!(feature = "streaming") => Err(WeightError::NotMapped { tensor: matrix.id() }),
             WeightPlacement::Streamed { window: chunk }
             | WeightPlacement::Pinned { window: chunk, .. }
             | WeightPlacement::Lent { chunk, .. } => {

@@ -151,10 +151,10 @@ impl<'a, R: ReadAt> Session<'a, R> {
                     }
                 }
             }
-            WeightPlacement::Streamed { .. } => {}
-            WeightPlacement::Pinned { .. } | WeightPlacement::Lent { .. } => {
+            WeightPlacement::Pinned { .. } | WeightPlacement::Lent { .. } if cfg!(feature = "streaming") => {
                 weights.load_pins(model, state.pins, state.weights)?;
             }
+            _ => {}
         }
         Ok(Self {
             model,

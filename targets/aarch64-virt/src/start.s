@@ -182,6 +182,7 @@ set_up_core:
     b fault
 .endm
 
+// Only the first two groups: there is no lower level to come from.
 .section .text.vectors, "ax"
 .balign 2048
 vectors:
@@ -193,14 +194,6 @@ vectors:
     vector 5
     vector 6
     vector 7
-    vector 8
-    vector 9
-    vector 10
-    vector 11
-    vector 12
-    vector 13
-    vector 14
-    vector 15
 
 fault:
     mrs x1, esr_el1
