@@ -34,6 +34,7 @@
 //! ```
 
 mod ahead;
+pub mod bandwidth;
 pub mod constrained;
 pub mod detect;
 pub mod engine;

@@ -139,6 +139,8 @@ pub struct Acts<'a> {
     q: &'a [i8],
     sums: &'a [i16],
     d: &'a [f32],
+    /// Kept, because a batch multiplication asks for a token in its inner loops, and these cost divisions.
+    strides: (usize, usize, usize),
 }
 
 /// One token of [`Acts`].
@@ -167,7 +169,8 @@ impl<'a> Acts<'a> {
     pub fn float(x: &'a [f32], k: usize, tokens: usize) -> Self {
         let fits = holds(x.len() == tokens * k, "activations must be tokens x k");
         let tokens = if fits { tokens } else { 0 };
-        Self { kind: ActKind::Float, mode: Mode::Int8, k, tokens, x, q: &[], sums: &[], d: &[] }
+        let (kind, mode) = (ActKind::Float, Mode::Int8);
+        Self { kind, mode, k, tokens, x, q: &[], sums: &[], d: &[], strides: (0, 0, 0) }
     }
 
     /// Which form these activations have.
@@ -204,14 +207,14 @@ impl<'a> Acts<'a> {
     ///
     /// # Panics
     /// Only with debug assertions, else the token is empty: if `t` is not below [`tokens`](Self::tokens).
-    #[inline]
+    #[cfg_attr(feature = "batch", inline(always))]
     #[must_use]
     pub fn token(&self, t: usize) -> ActToken<'a> {
         let (k, planes) = (self.k, self.planes());
         match self.kind {
             ActKind::Float => ActToken { k, planes: 1, x: part(self.x, t * k, k), q: &[], sums: &[], d: &[] },
-            kind => {
-                let (qs, ss, ds) = strides(kind, self.mode, k);
+            _ => {
+                let (qs, ss, ds) = self.strides;
                 ActToken {
                     k,
                     planes,
@@ -352,6 +355,6 @@ impl<'a> ActsMut<'a> {
     #[must_use]
     pub fn finish(self) -> Acts<'a> {
         let Self { kind, mode, k, tokens, q, sums, d } = self;
-        Acts { kind, mode, k, tokens, x: &[], q, sums, d }
+        Acts { kind, mode, k, tokens, x: &[], q, sums, d, strides: strides(kind, mode, k) }
     }
 }

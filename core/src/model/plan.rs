@@ -381,6 +381,14 @@ impl Plan {
         self.matrix_bytes.saturating_add(self.embd_row_bytes)
     }
 
+    /// Bytes of the KV cache that one position takes, in all layers: what attention reads for each position that a
+    /// token sees.
+    #[must_use]
+    pub fn kv_bytes_per_position(&self) -> u64 {
+        let cache = self.regions.iter().find(|r| r.name == Part::Keys.name()).map_or(0, |r| r.bytes);
+        cache.checked_div(self.limits.context).unwrap_or(0) as u64
+    }
+
     /// Bytes of the second, fast arena: 0 unless [`with_fast`](Self::with_fast) gave it any region.
     #[must_use]
     pub const fn fast_bytes(&self) -> usize {

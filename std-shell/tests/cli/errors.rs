@@ -1,6 +1,6 @@
 //! Bad input: one line that names the cause, exit code 1, nothing on stdout.
 
-use super::{MODEL, TempFile, barre, stderr, stdout};
+use super::{MODEL, TempFile, barre, fails, stderr, stdout};
 
 /// Every command that takes a model file, with the rest of its arguments.
 fn commands(file: &str) -> Vec<Vec<&str>> {
@@ -12,16 +12,6 @@ fn commands(file: &str) -> Vec<Vec<&str>> {
         vec!["tokenize", "-m", file, "-p", "a"],
         vec!["bench", "-m", file, "-p", "2", "-n", "2", "-r", "1"],
     ]
-}
-
-/// Fails with one line that contains `cause`.
-fn fails(args: &[&str], cause: &str) {
-    let output = barre(args).output().expect("the command runs");
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {}", stderr(&output));
-    let line = stderr(&output).strip_suffix('\n').expect("a line");
-    assert!(line.starts_with("error: ") && !line.contains('\n'), "{args:?}: {line:?}");
-    assert!(line.contains(cause), "{args:?}: {line:?} lacks {cause:?}");
-    assert_eq!(stdout(&output), "", "{args:?}");
 }
 
 #[test]

@@ -45,6 +45,16 @@ fn succeed(args: &[&str]) -> Output {
     output
 }
 
+/// Fails with one line that contains `cause`.
+fn fails(args: &[&str], cause: &str) {
+    let output = barre(args).output().expect("the command runs");
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {}", stderr(&output));
+    let line = stderr(&output).strip_suffix('\n').expect("a line");
+    assert!(line.starts_with("error: ") && !line.contains('\n'), "{args:?}: {line:?}");
+    assert!(line.contains(cause), "{args:?}: {line:?} lacks {cause:?}");
+    assert_eq!(stdout(&output), "", "{args:?}");
+}
+
 /// Instruction sets of this machine, by name.
 fn isas() -> Vec<&'static str> {
     barre::detect::available().into_iter().map(|isa| isa.name()).collect()

@@ -160,7 +160,7 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
     for first_token in (0..tokens).step_by(block_tokens) {
         let count = block_tokens.min(tokens - first_token);
         for first_row in (0..rows).step_by(R) {
-            // The last panel repeats the last row.
+            // The last panel repeats the last row, and what is asked for behind it is that row too.
             let row = |r: usize| &blocks[(first_row + r).min(rows - 1) * row_blocks..][..row_blocks];
             tile.fill([0.0; R]);
             for unit in 0..row_blocks.div_ceil(unit_blocks) {

@@ -74,8 +74,8 @@ impl<const R: usize> Panel<R> {
                     }
                 }
             }
-            // The next unit, which hardware does not see coming in so many streams at once.
-            if let Some(next) = blocks.get(first + count) {
+            // The next unit, or the next panel's first, which hardware does not see coming in so many streams at once.
+            if let Some(next) = blocks.get(first + count).or_else(|| row(r + R).first()) {
                 let at: *const u8 = next.as_ptr();
                 for line in 0..(count * B).div_ceil(64) {
                     isa.prefetch(at.wrapping_add(64 * line));
