@@ -8,6 +8,7 @@
 pub(crate) mod ints;
 mod kind;
 pub mod lanes;
+#[cfg(feature = "batch")]
 pub(crate) mod panel;
 mod scalar;
 

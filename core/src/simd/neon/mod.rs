@@ -4,6 +4,7 @@
 
 mod ints;
 mod lanes;
+#[cfg(feature = "batch")]
 mod panel;
 
 /// Proof that the CPU has Advanced SIMD and that it is enabled.
