@@ -437,6 +437,9 @@ impl Model {
             let (q, k, v, ff) =
                 (shape.query_len, shape.key_len_all, shape.value_len_all, shape.feed_forward_length);
             let mut found = Layer::NONE;
+            for (role, to) in [(Role::AttnNorm, &mut found.attn_norm), (Role::FfnNorm, &mut found.ffn_norm)] {
+                *to = find.vector(role, layer, ".weight", d)?;
+            }
             for (role, k, n, to) in [
                 (Role::AttnQ, d, q, &mut found.attn_q),
                 (Role::AttnK, d, k, &mut found.attn_k),
@@ -447,9 +450,6 @@ impl Model {
                 (Role::FfnDown, ff, d, &mut found.ffn_down),
             ] {
                 *to = find.matrix(role, layer, k, n)?;
-            }
-            for (role, to) in [(Role::AttnNorm, &mut found.attn_norm), (Role::FfnNorm, &mut found.ffn_norm)] {
-                *to = find.vector(role, layer, ".weight", d)?;
             }
             for (role, n, to) in [
                 (Role::AttnQ, q, &mut found.attn_q_bias),
