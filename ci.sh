@@ -42,8 +42,7 @@ job_nostd() {
 
 job_features() {
   local f
-  for f in "" q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k q8_k exact defmt legacy-quants k-quants \
-    f32 f16 bf16 batch q4_k,q6_k q4_k,q6_k,batch q4_k,q6_k,spm q4_k,q6_k,bpe,messages q4_k,q6_k,streaming q8_0,exact all-formats,all-tokenizers \
+  for f in "" q4_0 q5_1 q8_0 q3_k q4_k f16 exact batch q4_k,q6_k,spm q4_k,q6_k,bpe,messages q4_k,q6_k,streaming q8_0,exact,batch \
     all-formats,all-tokenizers,exact,batch,streaming,messages,defmt; do
     echo "== features: ${f:-none}"
     cargo clippy -q -p barre-core --target thumbv7em-none-eabihf --no-default-features --features "$f" -- -D warnings

@@ -12,7 +12,9 @@ const Q4_K_M: &[u8] = include_bytes!("../../tests/goldens/llama-q4_k_m.gguf");
 fn a_model_is_refused_by_the_name_of_tensor_format_and_feature() {
     let mut reader = Q4_K_M;
     let gguf = Gguf::open(&mut reader).expect("the container is read whatever its formats");
-    let left_out = gguf.tensors().filter_map(|t| t.format().ok()).any(|f| !f.is_compiled());
+    // Vectors are read in every build, in whichever float format.
+    let matrices = gguf.tensors().filter(|t| t.dims().len() > 1);
+    let left_out = matrices.filter_map(|t| t.format().ok()).any(|f| !f.is_compiled());
     match Model::load(&gguf, &mut reader) {
         Ok(_) => assert!(!left_out, "a tensor's format is left out"),
         Err(e @ ModelError::FormatNotCompiled { tensor, format }) => {
