@@ -85,6 +85,32 @@ impl Kernels {
         }
     }
 
+    /// The kernels for Advanced SIMD with dot products.
+    #[cfg(target_arch = "aarch64")]
+    #[must_use]
+    pub const fn dotprod(_: crate::simd::dotprod::Dotprod) -> Self {
+        Self {
+            isa: IsaKind::Dotprod,
+            float: &float::NEON,
+            quantize: quantize::neon,
+            matvec: &matvec::DOTPROD,
+            matmul: &matmul::Table::DOTPROD,
+        }
+    }
+
+    /// The kernels for Advanced SIMD with matrix multiplication of bytes.
+    #[cfg(target_arch = "aarch64")]
+    #[must_use]
+    pub const fn i8mm(_: crate::simd::i8mm::I8mm) -> Self {
+        Self {
+            isa: IsaKind::I8mm,
+            float: &float::NEON,
+            quantize: quantize::neon,
+            matvec: &matvec::DOTPROD,
+            matmul: &matmul::Table::I8MM,
+        }
+    }
+
     /// Which instruction set this is.
     #[must_use]
     pub const fn isa(&self) -> IsaKind {

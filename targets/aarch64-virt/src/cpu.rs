@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "system registers, and the proof that they make")]
 
 use barre_core::kernels::Kernels;
-use barre_core::simd::neon::Neon;
+use barre_core::simd::{dotprod::Dotprod, i8mm::I8mm, neon::Neon};
 use core::arch::asm;
 use core::fmt;
 
@@ -59,8 +59,17 @@ pub fn kernels(features: Features) -> Result<Kernels, NoSimd> {
     if !features.neon {
         return Err(NoSimd);
     }
-    // SAFETY: the CPU says that it has Advanced SIMD, and start.s has turned its traps off.
-    Ok(Kernels::neon(unsafe { Neon::assume() }))
+    // SAFETY: the CPU says that it has what each proof stands for, and start.s has turned the traps of Advanced SIMD off,
+    // to which all of it belongs.
+    Ok(unsafe {
+        if features.dotprod && features.i8mm {
+            Kernels::i8mm(I8mm::assume())
+        } else if features.dotprod {
+            Kernels::dotprod(Dotprod::assume())
+        } else {
+            Kernels::neon(Neon::assume())
+        }
+    })
 }
 
 /// The CPU has no Advanced SIMD.

@@ -294,7 +294,19 @@ fn tables() -> Vec<(&'static str, Table, &'static matvec::Table)> {
         println!("left out: avx512, which this CPU lacks");
     }
     #[cfg(target_arch = "aarch64")]
-    tables.push(("neon", Table::NEON, &matvec::NEON));
+    {
+        tables.push(("neon", Table::NEON, &matvec::NEON));
+        for (name, there, table) in [
+            ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod"), Table::DOTPROD),
+            ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm"), Table::I8MM),
+        ] {
+            if there {
+                tables.push((name, table, &matvec::DOTPROD));
+            } else {
+                println!("left out, which this machine lacks: {name}");
+            }
+        }
+    }
     tables
 }
 

@@ -11,6 +11,8 @@
 mod blocks;
 mod format;
 mod k_quants;
+#[cfg(target_arch = "aarch64")]
+mod rows;
 
 use super::table::compiled;
 use super::{ActToken, Mode};
@@ -85,7 +87,7 @@ table!(
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
 );
 #[cfg(target_arch = "aarch64")]
-table!(NEON, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), "neon");
+pub(super) use rows::{DOTPROD, NEON};
 
 /// `out[r] = row r · act`. `P` is the number of digit planes.
 #[inline(always)]

@@ -2,9 +2,9 @@
 
 #![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
 
-mod ints;
+mod dots;
 mod lanes;
-mod panel;
+pub(crate) mod panel;
 
 /// Proof that the CPU has Advanced SIMD and that it is enabled.
 #[derive(Clone, Copy, Debug)]
