@@ -201,6 +201,25 @@ impl<'a> Acts<'a> {
         self.tokens
     }
 
+    /// All but the first `count` tokens.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn skip(&self, count: usize) -> Self {
+        assert!(count <= self.tokens, "{count} tokens of {}", self.tokens);
+        let (qs, ss, ds) = self.strides;
+        let mut rest = *self;
+        rest.tokens -= count;
+        if self.kind == ActKind::Float {
+            rest.x = &self.x[count * self.k..];
+        } else {
+            (rest.q, rest.sums, rest.d) =
+                (&self.q[count * qs..], &self.sums[count * ss..], &self.d[count * ds..]);
+        }
+        rest
+    }
+
     /// [`token`](Self::token) of quantized activations, without a check.
     ///
     /// # Safety
@@ -210,7 +229,7 @@ impl<'a> Acts<'a> {
     pub(super) unsafe fn token_unchecked(&self, t: usize) -> ActToken<'a> {
         debug_assert!(t < self.tokens && self.kind != ActKind::Float);
         let (k, planes) = (self.k, self.planes());
-        let (qs, ss, ds) = strides(self.kind, self.mode, k);
+        let (qs, ss, ds) = self.strides;
         // SAFETY: a batch has `tokens` times these strides of digits, sums and scales.
         unsafe {
             let (q, sums, d) =

@@ -15,11 +15,22 @@ use crate::kernels::{
 };
 use crate::quant::WeightFormat;
 
-/// The batch: `tokens` positions from `first` on.
+/// The batch: `tokens` positions from `first` on, of which the last `heads` are to have logits.
+///
+/// The last layer computes only those tokens' residual stream: of the others nothing but keys and values is ever read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
     pub(crate) first: usize,
     pub(crate) tokens: usize,
+    /// 1 at least.
+    pub(crate) heads: usize,
+}
+
+impl Batch {
+    /// The tokens whose residual stream layer `index` of `model` changes.
+    fn in_layer(self, model: &Model, index: usize) -> usize {
+        if index + 1 == model.layers().len() { self.heads } else { self.tokens }
+    }
 }
 
 /// The embedding of each token, and the rotary table of each position.
@@ -57,22 +68,25 @@ pub(crate) fn attention<R: ReadAt>(
     let d = hparams.embedding_length;
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
+    let queries = batch.in_layer(model, index);
+    let before = tokens - queries;
     let (x, xn) = (&mut state.x[..tokens * d], &mut state.xn[..tokens * d]);
-    let q = &mut state.q[..tokens * shape.query_len];
+    let q = &mut state.q[..queries * shape.query_len];
     let k = &mut state.k[..tokens * shape.key_len_all];
     let v = &mut state.v[..tokens * shape.value_len_all];
-    let attended = &mut state.attended[..tokens * shape.attn_len];
+    let attended = &mut state.attended[..queries * shape.attn_len];
 
     norm(compute, x, vector(state.vectors, &layer.attn_norm), hparams.rms_epsilon, xn);
     {
         let formats = [layer.attn_q.format(), layer.attn_k.format(), layer.attn_v.format()];
         let input = Input::new(compute, mode, xn, d, tokens, &formats, state.acts32, state.acts256);
-        let mut group = [(&layer.attn_q, &mut *q), (&layer.attn_k, &mut *k), (&layer.attn_v, &mut *v)];
+        let mut group =
+            [(&layer.attn_q, &mut *q, before), (&layer.attn_k, &mut *k, 0), (&layer.attn_v, &mut *v, 0)];
         if weights.prefers_file_order() {
-            in_file_order(&mut group, |(matrix, _)| matrix);
+            in_file_order(&mut group, |(matrix, ..)| matrix);
         }
-        for (matrix, out) in group {
-            weights.multiply(compute, memory, matrix, &input.of(matrix.format()), out, scratch)?;
+        for (matrix, out, skip) in group {
+            weights.multiply(compute, memory, matrix, &input.of(matrix.format()).skip(skip), out, scratch)?;
         }
     }
     add_bias(compute, q, state.vectors, layer.attn_q_bias.as_ref());
@@ -82,7 +96,7 @@ pub(crate) fn attention<R: ReadAt>(
     let (head_len, n_rot) = (hparams.key_length, hparams.rope_dimension_count);
     let rope = &state.rope[..tokens * n_rot];
     let rotate = |t: usize, heads: &mut [f32]| kernels.rope(heads, head_len, &rope[t * n_rot..][..n_rot]);
-    for_each_row(compute.executor, q, shape.query_len, &rotate);
+    for_each_row(compute.executor, q, shape.query_len, &|t, heads| rotate(before + t, heads));
     for_each_row(compute.executor, k, shape.key_len_all, &rotate);
 
     let cache = Cache::new(plan, model, shape);
@@ -92,21 +106,22 @@ pub(crate) fn attention<R: ReadAt>(
         &|head| cache.head(state.kv, head, batch.first + tokens),
         q,
         &AttendJob {
-            first_pos: batch.first,
-            tokens,
+            first_pos: batch.first + before,
+            tokens: queries,
             group: shape.head_count / shape.head_count_kv,
             scale: hparams.attention_scale,
         },
         shape.head_count_kv,
         ATTEND_TOKENS,
-        OutCols::new(attended, tokens, shape.attn_len),
+        OutCols::new(attended, queries, shape.attn_len),
         scratch,
         plan.slot_bytes(),
     );
 
     let formats = [layer.attn_output.format()];
+    let (x, xn) = (&mut x[before * d..], &mut xn[before * d..]);
     let input =
-        Input::new(compute, mode, attended, shape.attn_len, tokens, &formats, state.acts32, state.acts256);
+        Input::new(compute, mode, attended, shape.attn_len, queries, &formats, state.acts32, state.acts256);
     weights.multiply(compute, memory, &layer.attn_output, &input.of(formats[0]), xn, scratch)?;
     add_bias(compute, xn, state.vectors, layer.attn_output_bias.as_ref());
     add(compute, x, xn, d);
@@ -124,11 +139,12 @@ pub(crate) fn feed_forward<R: ReadAt>(
     batch: Batch,
 ) -> Result<(), WeightError> {
     let (hparams, layer): (_, &Layer) = (model.hparams(), &model.layers()[index]);
-    let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.tokens);
+    let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.in_layer(model, index));
+    let before = batch.tokens - tokens;
     let (d, ff) = (hparams.embedding_length, hparams.layers[index].feed_forward_length);
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
-    let (x, xn) = (&mut state.x[..tokens * d], &mut state.xn[..tokens * d]);
+    let (x, xn) = (&mut state.x[before * d..][..tokens * d], &mut state.xn[..tokens * d]);
     let (gate, up) = (&mut state.gate[..tokens * ff], &mut state.up[..tokens * ff]);
 
     norm(compute, x, vector(state.vectors, &layer.ffn_norm), hparams.rms_epsilon, xn);

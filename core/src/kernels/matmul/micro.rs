@@ -27,9 +27,10 @@ macro_rules! unrolled {
     };
 }
 
-/// Adds unit `unit` (of `count` blocks) of the panel's rows times each of `tokens` to the tokens' accumulators.
+/// Adds unit `unit` (of `count` blocks) of the panel's rows times each of `tokens`, of `P` planes, to the tokens'
+/// accumulators.
 #[inline(always)]
-pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, const T: usize>(
+pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, const T: usize, const P: usize>(
     isa: I,
     panel: &Panel<R>,
     unit: usize,
@@ -40,7 +41,6 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
     I: PanelIsa<R>,
     F: PanelFormat<B, N>,
 {
-    let planes = tokens[0].planes;
     let k = tokens[0].k;
     let mut kept = [isa.splat_f32(0.0); T];
     if I::KEEP_SUMS {
@@ -52,8 +52,8 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
         let block = unit * (UNIT_STEPS / N) + b;
         let mut isum = [isa.splat_f32(0.0); T];
         let mut msum = isum;
-        for plane in 0..planes {
-            // SAFETY: a token has the digits of `planes` times the blocks of a row, of which this is one.
+        for plane in 0..P {
+            // SAFETY: a token has the digits of `P` times the blocks of a row, of which this is one.
             let q: [&[[i8; 4]; N]; T] = core::array::from_fn(|t| unsafe {
                 &*tokens[t].q.as_ptr().add(plane * k + 4 * N * block).cast()
             });
@@ -61,13 +61,13 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
             for q in q {
                 let at: *const u8 = q.as_ptr().cast();
                 for line in 0..(4 * N).div_ceil(64) {
-                    isa.prefetch(at.wrapping_add(T * planes * k + 64 * line));
+                    isa.prefetch(at.wrapping_add(T * P * k + 64 * line));
                 }
             }
             let sums = core::array::from_fn(|t| {
                 let sums = tokens[t].sums;
                 // SAFETY: and as many sums, in as many planes, as the form of the activations has.
-                unsafe { sums.get_unchecked(sums.len() / planes * plane + 4 * N / sum_len(N) * block..) }
+                unsafe { sums.get_unchecked(sums.len() / P * plane + 4 * N / sum_len(N) * block..) }
             });
             let (ints, mins) = sums_of_plane::<I, F, R, B, N, T>(isa, panel, b, q, sums);
             if plane == 0 {

@@ -27,7 +27,7 @@ mod panel;
 mod tests;
 
 use super::table::compiled;
-use super::{Acts, OutCols};
+use super::{Acts, Mode, OutCols};
 use crate::quant::WeightFormat;
 use crate::simd::panel::PanelIsa;
 use blocks::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
@@ -164,7 +164,10 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
     let (blocks, rest) = weights.as_chunks::<B>();
     assert!(rest.is_empty() && blocks.len() == rows * row_blocks, "weights must be rows of k weights");
     assert_eq!(out.tokens(), tokens, "one row of results a token");
-    assert!(acts.kind().block_len() == 4 * N && k == row_blocks * 4 * N, "activations in the form of the format");
+    assert!(
+        acts.kind().block_len() == 4 * N && k == row_blocks * 4 * N,
+        "activations in the form of the format"
+    );
     let unit_blocks = UNIT_STEPS / N;
     let block_tokens = (BLOCK_BYTES / (k * acts.planes()).max(1)).clamp(MIN_BLOCK_TOKENS, BLOCK_TOKENS);
     let block_tokens = block_tokens / PAD_TOKENS * PAD_TOKENS;
@@ -184,7 +187,8 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                 while t < count {
                     // The last group repeats the last token; the tile has room for it.
                     // SAFETY: `t` is below `count`, which ends where `acts` does.
-                    let token = |i: usize| unsafe { acts.token_unchecked(first_token + (t + i).min(count - 1)) };
+                    let token =
+                        |i: usize| unsafe { acts.token_unchecked(first_token + (t + i).min(count - 1)) };
                     t += if I::TOKENS == 4 && count - t > 2 {
                         group::<I, F, R, B, N, 4>(isa, panel, unit, unit_count, token, &mut tile[t..])
                     } else if I::PAIRS || I::TOKENS > 1 && count - t > 1 {
@@ -217,7 +221,13 @@ where
     F: PanelFormat<B, N>,
 {
     let tile = tile.first_chunk_mut().expect("the tile has room for whole groups of tokens");
-    micro::multiply::<I, F, R, B, N, T>(isa, panel, unit, count, &core::array::from_fn(token), tile);
+    let tokens = core::array::from_fn(token);
+    match tokens[0].planes {
+        1 => micro::multiply::<I, F, R, B, N, T, 1>(isa, panel, unit, count, &tokens, tile),
+        _ => {
+            micro::multiply::<I, F, R, B, N, T, { Mode::MOST_PLANES }>(isa, panel, unit, count, &tokens, tile)
+        }
+    }
     T
 }
 

@@ -63,8 +63,8 @@ impl<const R: usize> Panel<R> {
                     staged[b * N..].split_first_chunk_mut::<N>().expect("a unit holds the blocks");
                 F::weights(block, weights);
                 if I::SIGNED && F::OFFSET != 0 {
-                    for w in weights.as_flattened_mut() {
-                        *w = w.wrapping_sub(F::OFFSET as u8);
+                    for w in weights.as_flattened_mut().as_chunks_mut::<16>().0 {
+                        *w = w.map(|w| w.wrapping_sub(F::OFFSET as u8));
                     }
                 }
                 let [d, m] = F::floats(block);

@@ -26,8 +26,18 @@ macro_rules! table {
                     #[target_feature(enable = $feature)]
                     fn entry(weights: &[u8], act: &ActToken<'_>, out: &mut [f32], _: &mut [u8]) {
                         match act.planes {
-                            1 => $kernel::rows::<$isa, $kernel::$format, 1>(<$isa>::assume(), weights, act, out),
-                            _ => $kernel::rows::<$isa, $kernel::$format, { Mode::MOST_PLANES }>(<$isa>::assume(), weights, act, out),
+                            1 => $kernel::rows::<$isa, $kernel::$format, 1>(
+                                <$isa>::assume(),
+                                weights,
+                                act,
+                                out,
+                            ),
+                            _ => $kernel::rows::<$isa, $kernel::$format, { Mode::MOST_PLANES }>(
+                                <$isa>::assume(),
+                                weights,
+                                act,
+                                out,
+                            ),
                         }
                     }
                     Some(entry as Entry)

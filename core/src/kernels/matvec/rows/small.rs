@@ -46,9 +46,8 @@ unsafe fn nibbles(p: *const u8) -> [uint8x16_t; 2] {
 /// Both point to as many bytes, and the CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn five_bits(bits: *const u8, p: *const u8) -> Bytes32 {
-    const SPREAD: [u8; 32] = [
-        0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3,
-    ];
+    const SPREAD: [u8; 32] =
+        [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3];
     // SAFETY: the caller's; the constant has the 32 bytes that are loaded.
     unsafe {
         let bits = vreinterpretq_u8_u32(vdupq_n_u32(bits.cast::<u32>().read_unaligned().to_le()));
@@ -136,7 +135,7 @@ impl Heads {
     /// # Safety
     /// The CPU has Advanced SIMD.
     #[inline(always)]
-    unsafe fn floats<F: Small>(self) -> [[float32x4_t; 2]; 2] {
+    unsafe fn floats<F: Small>(&self) -> [[float32x4_t; 2]; 2] {
         // SAFETY: the caller's.
         unsafe {
             let wide = |h| {
@@ -145,6 +144,73 @@ impl Heads {
             };
             let [a, b] = self.0;
             if F::MIN { [wide(vuzp1q_u16(a, b)), wide(vuzp2q_u16(a, b))] } else { [wide(a); 2] }
+        }
+    }
+}
+
+/// Eight rows on their way.
+struct Rows<const P: usize> {
+    /// Each row's next block.
+    next: [*const u8; ROWS],
+    /// Partial sums of products from the first block on.
+    run: [[int32x4_t; P]; ROWS],
+    /// Their totals before the block.
+    before: [[int32x4_t; 2]; P],
+    /// Scales and minimums of the block.
+    heads: Heads,
+    /// The results so far.
+    sum: [float32x4_t; 2],
+}
+
+impl<const P: usize> Rows<P> {
+    /// The next block of each row, which meets activation block `column`.
+    ///
+    /// # Safety
+    /// There are such blocks, `act` has the form and length of the rows, and the CPU has Advanced SIMD.
+    #[inline(always)]
+    unsafe fn step<D: Dots, F: Small>(&mut self, isa: D, act: &ActToken<'_>, column: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            let y: [Bytes32; P] =
+                core::array::from_fn(|plane| load(act.q.as_ptr().add(plane * act.k + 32 * column).cast()));
+            macro_rules! rows {
+                ($($row:literal)*) => {
+                    $(
+                        self.heads.take::<F, $row>(&mut self.next[$row]);
+                        let w = F::weights(self.next[$row].sub(F::BYTES));
+                        for (plane, (run, y)) in self.run[$row].iter_mut().zip(y).enumerate() {
+                            *run = dot::<D, F>(isa, plane, *run, w, y);
+                        }
+                    )*
+                };
+            }
+            rows!(0 1 2 3 4 5 6 7);
+            let mut isum = [vdupq_n_f32(0.0); 2];
+            let mut ysum = isum;
+            for plane in 0..P {
+                let digits = *act.sums.get_unchecked(plane * act.d.len() + column);
+                for half in 0..2 {
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|r| self.run[4 * half + r][plane]);
+                    let total = reduce(a, b, c, d);
+                    let mut x = vsubq_s32(total, self.before[plane][half]);
+                    self.before[plane][half] = total;
+                    if F::OFFSET != 0 {
+                        x = vmlsl_n_s16(x, vdup_n_s16(F::OFFSET), digits);
+                    }
+                    isum[half] = join(plane, isum[half], x);
+                    if F::MIN {
+                        ysum[half] = join(plane, ysum[half], vdupq_n_s32(i32::from(digits)));
+                    }
+                }
+            }
+            let (dy, [scale, min]) = (*act.d.get_unchecked(column), self.heads.floats::<F>());
+            for half in 0..2 {
+                let mut term = vmulq_f32(vmulq_n_f32(scale[half], dy), isum[half]);
+                if F::MIN {
+                    term = vaddq_f32(term, vmulq_f32(vmulq_n_f32(min[half], dy), ysum[half]));
+                }
+                self.sum[half] = vaddq_f32(self.sum[half], term);
+            }
         }
     }
 }
@@ -164,64 +230,33 @@ pub(super) fn rows<D: Dots, F: Small, const P: usize>(
     for (out, weights) in out.chunks_mut(ROWS).zip(weights.chunks(ROWS * row_bytes)) {
         // Rows that are not there repeat the last one.
         let count = out.len();
-        let mut p: [*const u8; ROWS] =
-            core::array::from_fn(|r| weights[r.min(count - 1) * row_bytes..].as_ptr());
+        let next = core::array::from_fn(|r| weights[r.min(count - 1) * row_bytes..].as_ptr());
         // SAFETY: a proof of `Dots` says that there is Advanced SIMD. Each pointer passes over the `blocks` blocks of
-        // its row; the activations have the lengths that were checked, and `column` is below `blocks`.
-        let sum = unsafe {
+        // its row; the activations have the lengths that were checked.
+        let all = unsafe {
             let none = vdupq_n_s32(0);
-            let mut run = [[none; P]; ROWS];
-            let mut before = [[none; 2]; P];
-            let mut sum = [vdupq_n_f32(0.0); 2];
-            for column in 0..blocks {
-                let y: [Bytes32; P] =
-                    core::array::from_fn(|plane| load(q.as_ptr().add(plane * k + 32 * column).cast()));
-                let mut heads = Heads([vdupq_n_u16(0); 2]);
-                macro_rules! rows {
-                    ($($row:literal)*) => {
-                        $(
-                            heads.take::<F, $row>(&mut p[$row]);
-                            let w = F::weights(p[$row].sub(F::BYTES));
-                            for plane in 0..P {
-                                run[$row][plane] = dot::<D, F>(isa, plane, run[$row][plane], w, y[plane]);
-                            }
-                        )*
-                    };
-                }
-                rows!(0 1 2 3 4 5 6 7);
-                let mut isum = [vdupq_n_f32(0.0); 2];
-                let mut ysum = [vdupq_n_f32(0.0); 2];
-                for plane in 0..P {
-                    let digits = *sums.get_unchecked(plane * d.len() + column);
-                    for half in 0..2 {
-                        let [a, b, c, d] = [0, 1, 2, 3].map(|r| run[4 * half + r][plane]);
-                        let total = reduce(a, b, c, d);
-                        let mut x = vsubq_s32(total, before[plane][half]);
-                        before[plane][half] = total;
-                        if F::OFFSET != 0 {
-                            x = vmlsl_n_s16(x, vdup_n_s16(F::OFFSET), digits);
-                        }
-                        isum[half] = join(plane, isum[half], x);
-                        if F::MIN {
-                            ysum[half] = join(plane, ysum[half], vdupq_n_s32(i32::from(digits)));
-                        }
-                    }
-                }
-                let (dy, [scale, min]) = (*d.get_unchecked(column), heads.floats::<F>());
-                for half in 0..2 {
-                    let mut term = vmulq_f32(vmulq_n_f32(scale[half], dy), isum[half]);
-                    if F::MIN {
-                        term = vaddq_f32(term, vmulq_f32(vmulq_n_f32(min[half], dy), ysum[half]));
-                    }
-                    sum[half] = vaddq_f32(sum[half], term);
-                }
+            let mut rows = Rows::<P> {
+                next,
+                run: [[none; P]; ROWS],
+                before: [[none; 2]; P],
+                heads: Heads([vdupq_n_u16(0); 2]),
+                sum: [vdupq_n_f32(0.0); 2],
+            };
+            // Two blocks a turn of the loop; three planes are long enough.
+            let pairs = if P == 1 { blocks / 2 } else { 0 };
+            for pair in 0..pairs {
+                rows.step::<D, F>(isa, act, 2 * pair);
+                rows.step::<D, F>(isa, act, 2 * pair + 1);
+            }
+            for column in 2 * pairs..blocks {
+                rows.step::<D, F>(isa, act, column);
             }
             let mut all = [0.0; ROWS];
-            vst1q_f32(all.as_mut_ptr(), sum[0]);
-            vst1q_f32(all.as_mut_ptr().add(4), sum[1]);
+            vst1q_f32(all.as_mut_ptr(), rows.sum[0]);
+            vst1q_f32(all.as_mut_ptr().add(4), rows.sum[1]);
             all
         };
-        out.copy_from_slice(&sum[..count]);
+        out.copy_from_slice(&all[..count]);
     }
 }
 

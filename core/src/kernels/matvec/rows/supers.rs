@@ -4,6 +4,7 @@ use super::{join, load, reduce};
 use crate::kernels::{ActToken, WRAP};
 use crate::simd::dots::{Bytes32, Dots};
 use core::arch::aarch64::*;
+use core::arch::asm;
 
 /// Rows that are multiplied together.
 const ROWS: usize = 4;
@@ -312,8 +313,8 @@ unsafe impl Super for Q6K {
             [
                 both!(i => vsliq_n_u8::<6>(vshlq_n_u8::<2>(a[i]), h[i])),
                 both!(i => vsliq_n_u8::<6>(vshlq_n_u8::<2>(b[i]), vshrq_n_u8::<2>(h[i]))),
-                both!(i => vsriq_n_u8::<2>(vshlq_n_u8::<2>(h[i]), vandq_u8(a[i], top))),
-                both!(i => vsriq_n_u8::<2>(h[i], vandq_u8(b[i], top))),
+                both!(i => shift_in_2(vshlq_n_u8::<2>(h[i]), vandq_u8(a[i], top))),
+                both!(i => shift_in_2(h[i], vandq_u8(b[i], top))),
             ]
         }
     }
@@ -370,6 +371,36 @@ unsafe fn over_groups<F: Super>(x: [int16x8_t; 2], sums: [int16x8_t; 2]) -> int3
     }
 }
 
+/// `x`, which the optimizer cannot see through. It would widen each scale anew where it is multiplied with.
+#[inline(always)]
+unsafe fn opaque(mut x: int32x4_t) -> int32x4_t {
+    // SAFETY: no instruction at all; the register keeps its value.
+    unsafe { asm!("/* {x:v} */", x = inout(vreg) x, options(pure, nomem, nostack, preserves_flags)) };
+    x
+}
+
+/// `p`, through which the optimizer cannot see. It would keep what it has read through `p` before, and run out of
+/// registers.
+#[inline(always)]
+fn opaque_pointer(mut p: *const i8) -> *const i8 {
+    // SAFETY: no instruction at all; the register keeps its value.
+    unsafe { asm!("/* {p} */", p = inout(reg) p, options(pure, nomem, nostack, preserves_flags)) };
+    p
+}
+
+/// The upper two bits of `x`, and the upper six of `y` below them. (The optimizer takes the intrinsic to pieces.)
+#[inline(always)]
+unsafe fn shift_in_2(mut x: uint8x16_t, y: uint8x16_t) -> uint8x16_t {
+    // SAFETY: the caller's; the instruction reads and writes these registers only.
+    unsafe {
+        asm!(
+            "sri {x:v}.16b, {y:v}.16b, #2",
+            x = inout(vreg) x, y = in(vreg) y, options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    x
+}
+
 /// One row's integers on their way, a plane each.
 #[derive(Clone, Copy)]
 struct Row<const P: usize> {
@@ -384,17 +415,18 @@ unsafe fn add_half<D: Dots, F: Super, const P: usize, const H: usize>(
     row: &mut Row<P>,
     block: *const u8,
     y: &[[Bytes32; 4]; P],
-    differences: [int16x8_t; 2],
+    scale: [int16x8_t; 2],
 ) {
     // SAFETY: the caller's.
     unsafe {
+        let differences = differences::<F>(scale);
         let w = F::half::<H>(block);
         let s = match (F::GROUPS, H) {
             (Groups::Of16, _) => differences[H],
             (_, 0) => differences[0],
             _ => vcombine_s16(vget_high_s16(differences[0]), vget_high_s16(differences[0])),
         };
-        let s = [vmovl_s16(vget_low_s16(s)), vmovl_high_s16(s)];
+        let s = [opaque(vmovl_s16(vget_low_s16(s))), opaque(vmovl_high_s16(s))];
         macro_rules! pieces {
             ($($i:literal)*) => {
                 $(for p in 0..P {
@@ -445,30 +477,39 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
         let all = unsafe {
             let mut sum = vdupq_n_f32(0.0);
             for column in 0..blocks {
-                let y = |plane: usize, half: usize| -> [Bytes32; 4] {
-                    let p: *const u8 = q.as_ptr().add(plane * k + 256 * column + 128 * half).cast();
+                let y = |q: *const i8, plane: usize, half: usize| -> [Bytes32; 4] {
+                    let p: *const u8 = q.add(plane * k + 256 * column + 128 * half).cast();
                     [load(p), load(p.add(32)), load(p.add(64)), load(p.add(96))]
                 };
                 let scales = at.map(|block| F::scales(block));
-                let steps = scales.map(|s| differences::<F>(s.scale));
                 let none = vdupq_n_s32(0);
                 let mut row = [Row::<P> { run: [none; P], isum: [none; P] }; ROWS];
                 macro_rules! half {
-                    ($half:literal, $($r:literal)*) => {{
-                        let y: [[Bytes32; 4]; P] = core::array::from_fn(|plane| y(plane, $half));
-                        $(add_half::<D, F, P, $half>(isa, &mut row[$r], at[$r], &y, steps[$r]);)*
+                    ($q:expr, $half:literal, $($r:literal)*) => {{
+                        let y: [[Bytes32; 4]; P] = core::array::from_fn(|plane| y($q, plane, $half));
+                        $(add_half::<D, F, P, $half>(isa, &mut row[$r], at[$r], &y, scales[$r].scale);)*
                     }};
                 }
-                half!(0, 0 1 2 3);
-                half!(1, 0 1 2 3);
+                if F::GROUPS == Groups::Of16 {
+                    // With as many scales the registers have room for two rows at a time.
+                    let q = opaque_pointer(q.as_ptr());
+                    half!(q, 0, 0 1);
+                    half!(q, 1, 0 1);
+                    let q = opaque_pointer(q);
+                    half!(q, 0, 2 3);
+                    half!(q, 1, 2 3);
+                } else {
+                    half!(q.as_ptr(), 0, 0 1 2 3);
+                    half!(q.as_ptr(), 1, 0 1 2 3);
+                }
                 let (mut isum, mut msum) = (vdupq_n_f32(0.0), vdupq_n_f32(0.0));
                 for plane in 0..P {
                     let p = sums.as_ptr().add(plane * (k / 16) + 16 * column);
                     let ysums = [vld1q_s16(p), vld1q_s16(p.add(8))];
-                    let ysums = if F::GROUPS == Groups::Of16 { ysums } else { [vpaddq_s16(ysums[0], ysums[1]); 2] };
-                    let row = row.map(|row| {
-                        if F::GROUPS == Groups::None { row.run[plane] } else { row.isum[plane] }
-                    });
+                    let ysums =
+                        if F::GROUPS == Groups::Of16 { ysums } else { [vpaddq_s16(ysums[0], ysums[1]); 2] };
+                    let row = row
+                        .map(|row| if F::GROUPS == Groups::None { row.run[plane] } else { row.isum[plane] });
                     let mut x = reduce(row[0], row[1], row[2], row[3]);
                     if F::OFFSET != 0 {
                         let [a, b, c, d] = scales.map(|s| over_groups::<F>(s.scale, ysums));
