@@ -35,13 +35,16 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
     panel: &Panel<R>,
     unit: usize,
     count: usize,
-    tokens: &[ActToken<'_>; T],
+    tokens: [ActToken<'_>; T],
     tile: &mut [[f32; R]; T],
 ) where
     I: PanelIsa<R>,
     F: PanelFormat<B, N>,
 {
-    let k = tokens[0].k;
+    let (k, sum_count) = (tokens[0].k, tokens[0].sums.len() / P);
+    let q_at = tokens.map(|token| held(token.q.as_ptr()));
+    let sums_at = tokens.map(|token| held(token.sums.as_ptr()));
+    let d_at = tokens.map(|token| held(token.d.as_ptr()));
     let mut kept = [isa.splat_f32(0.0); T];
     if I::KEEP_SUMS {
         for (kept, sums) in kept.iter_mut().zip(&*tile) {
@@ -54,9 +57,7 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
         let mut msum = isum;
         for plane in 0..P {
             // SAFETY: a token has the digits of `P` times the blocks of a row, of which this is one.
-            let q: [&[[i8; 4]; N]; T] = core::array::from_fn(|t| unsafe {
-                &*tokens[t].q.as_ptr().add(plane * k + 4 * N * block).cast()
-            });
+            let q: [&[[i8; 4]; N]; T] = q_at.map(|q| unsafe { &*q.add(plane * k + 4 * N * block).cast() });
             // Tokens lie far apart, which hardware does not foresee: ask for the next group's digits.
             for q in q {
                 let at: *const u8 = q.as_ptr().cast();
@@ -64,10 +65,10 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
                     isa.prefetch(at.wrapping_add(T * P * k + 64 * line));
                 }
             }
-            let sums = core::array::from_fn(|t| {
-                let sums = tokens[t].sums;
-                // SAFETY: and as many sums, in as many planes, as the form of the activations has.
-                unsafe { sums.get_unchecked(sums.len() / P * plane + 4 * N / sum_len(N) * block..) }
+            // SAFETY: and as many sums a block, in as many planes, as the form of the activations has.
+            let sums = sums_at.map(|sums| unsafe {
+                let first = sum_count * plane + 4 * N / sum_len(N) * block;
+                core::slice::from_raw_parts(sums.add(first), 4 * N / sum_len(N))
             });
             let (ints, mins) = sums_of_plane::<I, F, R, B, N, T>(isa, panel, b, q, sums);
             if plane == 0 {
@@ -86,7 +87,7 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
         let (d, m) = (isa.load_f32(&panel.d[b]), isa.load_f32(&panel.m[b]));
         for t in 0..T {
             // SAFETY: a token has a scale for each block of a row.
-            let dy = isa.splat_f32(unsafe { *tokens[t].d.get_unchecked(block) });
+            let dy = isa.splat_f32(unsafe { *d_at[t].add(block) });
             let term = isa.mul_f32(isa.mul_f32(d, dy), isum[t]);
             let term = match F::TERM {
                 Term::Scale => term,
@@ -106,6 +107,23 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
             isa.store_f32(kept, sums);
         }
     }
+}
+
+/// `p`, which the optimizer cannot see through where registers are many: it would compute where a token lies anew for
+/// each block.
+#[inline(always)]
+fn held<E>(p: *const E) -> *const E {
+    #[cfg(target_arch = "aarch64")]
+    {
+        let mut p = p;
+        // SAFETY: no instruction at all; the register keeps its value.
+        unsafe {
+            core::arch::asm!("/* {p} */", p = inout(reg) p, options(pure, readonly, nostack, preserves_flags))
+        };
+        p
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    p
 }
 
 /// Digits that share a sum, in the activations of a format with `4·N` weights a block.

@@ -223,9 +223,9 @@ where
     let tile = tile.first_chunk_mut().expect("the tile has room for whole groups of tokens");
     let tokens = core::array::from_fn(token);
     match tokens[0].planes {
-        1 => micro::multiply::<I, F, R, B, N, T, 1>(isa, panel, unit, count, &tokens, tile),
+        1 => micro::multiply::<I, F, R, B, N, T, 1>(isa, panel, unit, count, tokens, tile),
         _ => {
-            micro::multiply::<I, F, R, B, N, T, { Mode::MOST_PLANES }>(isa, panel, unit, count, &tokens, tile)
+            micro::multiply::<I, F, R, B, N, T, { Mode::MOST_PLANES }>(isa, panel, unit, count, tokens, tile)
         }
     }
     T

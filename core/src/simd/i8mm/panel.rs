@@ -46,16 +46,17 @@ fn interleave(a: &[[i8; 4]; 4], b: &[[i8; 4]; 4]) -> [int8x16_t; 2] {
 
 #[target_feature(enable = "neon,dotprod,i8mm")]
 #[inline]
+#[expect(clippy::needless_range_loop, reason = "fours index weights and digits at once")]
 fn dots<const S: usize, const T: usize>(
     mut part: [Ints; T],
     w: &[[[u8; 4]; R]; S],
     q: [&[[i8; 4]; S]; T],
 ) -> [Ints; T] {
-    let q = q.map(|q| q.as_chunks::<4>().0);
+    let fours = q.map(|q| q.as_chunks::<4>().0);
     let w: *const i8 = w.as_ptr().cast();
     for four in 0..S / 4 {
         for pair in 0..T / 2 {
-            let y = interleave(&q[2 * pair][four], &q[2 * pair + 1][four]);
+            let y = interleave(&fours[2 * pair][four], &fours[2 * pair + 1][four]);
             for (eight, y) in y.into_iter().enumerate() {
                 for i in 0..4 {
                     // SAFETY: the array spans `S` steps of 32 bytes, and four steps eight registers.

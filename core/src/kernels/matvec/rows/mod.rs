@@ -17,6 +17,7 @@ use super::{Entry, Table};
 use crate::kernels::table::compiled;
 use crate::kernels::{ActToken, Mode};
 use core::arch::aarch64::*;
+use core::arch::asm;
 
 macro_rules! table {
     ($name:ident, $isa:ty, $feature:literal) => {
@@ -84,6 +85,15 @@ unsafe fn reduce(a: int32x4_t, b: int32x4_t, c: int32x4_t, d: int32x4_t) -> int3
 unsafe fn load(p: *const u8) -> [int8x16_t; 2] {
     // SAFETY: the caller's; ld1 of bytes needs no alignment.
     unsafe { [vld1q_s8(p.cast()), vld1q_s8(p.add(16).cast())] }
+}
+
+/// `x`, which the optimizer cannot see through. It would widen each of its numbers anew where one
+/// is multiplied with.
+#[inline(always)]
+unsafe fn opaque(mut x: int32x4_t) -> int32x4_t {
+    // SAFETY: no instruction at all; the register keeps its value.
+    unsafe { asm!("/* {x:v} */", x = inout(vreg) x, options(pure, nomem, nostack, preserves_flags)) };
+    x
 }
 
 /// `joined·256 + x`, or the first plane's `x`.

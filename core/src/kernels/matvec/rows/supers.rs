@@ -1,6 +1,6 @@
 //! Super-blocks of 256 weights, four rows at a time.
 
-use super::{join, load, reduce};
+use super::{join, load, opaque, reduce};
 use crate::kernels::{ActToken, WRAP};
 use crate::simd::dots::{Bytes32, Dots};
 use core::arch::aarch64::*;
@@ -371,20 +371,12 @@ unsafe fn over_groups<F: Super>(x: [int16x8_t; 2], sums: [int16x8_t; 2]) -> int3
     }
 }
 
-/// `x`, which the optimizer cannot see through. It would widen each scale anew where it is multiplied with.
-#[inline(always)]
-unsafe fn opaque(mut x: int32x4_t) -> int32x4_t {
-    // SAFETY: no instruction at all; the register keeps its value.
-    unsafe { asm!("/* {x:v} */", x = inout(vreg) x, options(pure, nomem, nostack, preserves_flags)) };
-    x
-}
-
 /// `p`, through which the optimizer cannot see. It would keep what it has read through `p` before, and run out of
 /// registers.
 #[inline(always)]
 fn opaque_pointer(mut p: *const i8) -> *const i8 {
     // SAFETY: no instruction at all; the register keeps its value.
-    unsafe { asm!("/* {p} */", p = inout(reg) p, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe { asm!("/* {p} */", p = inout(reg) p, options(pure, readonly, nostack, preserves_flags)) };
     p
 }
 
@@ -491,13 +483,19 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
                     }};
                 }
                 if F::GROUPS == Groups::Of16 {
-                    // With as many scales the registers have room for two rows at a time.
+                    // With as many scales the registers have room for one row at a time.
                     let q = opaque_pointer(q.as_ptr());
-                    half!(q, 0, 0 1);
-                    half!(q, 1, 0 1);
+                    half!(q, 0, 0);
+                    half!(q, 1, 0);
                     let q = opaque_pointer(q);
-                    half!(q, 0, 2 3);
-                    half!(q, 1, 2 3);
+                    half!(q, 0, 1);
+                    half!(q, 1, 1);
+                    let q = opaque_pointer(q);
+                    half!(q, 0, 2);
+                    half!(q, 1, 2);
+                    let q = opaque_pointer(q);
+                    half!(q, 0, 3);
+                    half!(q, 1, 3);
                 } else {
                     half!(q.as_ptr(), 0, 0 1 2 3);
                     half!(q.as_ptr(), 1, 0 1 2 3);
