@@ -42,9 +42,12 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
     F: PanelFormat<B, N>,
 {
     let (k, sum_count) = (tokens[0].k, tokens[0].sums.len() / P);
-    let q_at = tokens.map(|token| held(token.q.as_ptr()));
-    let sums_at = tokens.map(|token| held(token.sums.as_ptr()));
-    let d_at = tokens.map(|token| held(token.d.as_ptr()));
+    // Where the tokens' next blocks are.
+    let first = unit * (UNIT_STEPS / N);
+    let block_sums = 4 * N / sum_len(N);
+    let mut q_at = tokens.map(|token| held(token.q.as_ptr().wrapping_add(4 * N * first)));
+    let mut sums_at = tokens.map(|token| held(token.sums.as_ptr().wrapping_add(block_sums * first)));
+    let mut d_at = tokens.map(|token| held(token.d.as_ptr().wrapping_add(first)));
     let mut kept = [isa.splat_f32(0.0); T];
     if I::KEEP_SUMS {
         for (kept, sums) in kept.iter_mut().zip(&*tile) {
@@ -52,12 +55,11 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
         }
     }
     for b in 0..count {
-        let block = unit * (UNIT_STEPS / N) + b;
         let mut isum = [isa.splat_f32(0.0); T];
         let mut msum = isum;
         for plane in 0..P {
-            // SAFETY: a token has the digits of `P` times the blocks of a row, of which this is one.
-            let q: [&[[i8; 4]; N]; T] = q_at.map(|q| unsafe { &*q.add(plane * k + 4 * N * block).cast() });
+            // SAFETY: a token has the digits of `P` times the blocks of a row, of which the next `count` are left.
+            let q: [&[[i8; 4]; N]; T] = q_at.map(|q| unsafe { &*q.add(plane * k).cast() });
             // Tokens lie far apart, which hardware does not foresee: ask for the next group's digits.
             for q in q {
                 let at: *const u8 = q.as_ptr().cast();
@@ -66,10 +68,8 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
                 }
             }
             // SAFETY: and as many sums a block, in as many planes, as the form of the activations has.
-            let sums = sums_at.map(|sums| unsafe {
-                let first = sum_count * plane + 4 * N / sum_len(N) * block;
-                core::slice::from_raw_parts(sums.add(first), 4 * N / sum_len(N))
-            });
+            let sums = sums_at
+                .map(|sums| unsafe { core::slice::from_raw_parts(sums.add(sum_count * plane), block_sums) });
             let (ints, mins) = sums_of_plane::<I, F, R, B, N, T>(isa, panel, b, q, sums);
             if plane == 0 {
                 for t in 0..T {
@@ -87,7 +87,7 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
         let (d, m) = (isa.load_f32(&panel.d[b]), isa.load_f32(&panel.m[b]));
         for t in 0..T {
             // SAFETY: a token has a scale for each block of a row.
-            let dy = isa.splat_f32(unsafe { *d_at[t].add(block) });
+            let dy = isa.splat_f32(unsafe { *d_at[t] });
             let term = isa.mul_f32(isa.mul_f32(d, dy), isum[t]);
             let term = match F::TERM {
                 Term::Scale => term,
@@ -101,6 +101,9 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
                 isa.store_f32(isa.add_f32(isa.load_f32(&tile[t]), term), &mut tile[t]);
             }
         }
+        q_at = q_at.map(|q| held(q.wrapping_add(4 * N)));
+        sums_at = sums_at.map(|sums| held(sums.wrapping_add(block_sums)));
+        d_at = d_at.map(|d| held(d.wrapping_add(1)));
     }
     if I::KEEP_SUMS {
         for (kept, sums) in kept.into_iter().zip(tile) {

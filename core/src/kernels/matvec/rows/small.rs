@@ -1,6 +1,6 @@
 //! Blocks of 32 weights, eight rows at a time.
 
-use super::{join, load, opaque, reduce};
+use super::{join, load, reduce};
 use crate::kernels::{ActToken, WRAP};
 use crate::simd::dots::{Bytes32, Dots};
 use core::arch::aarch64::*;
@@ -16,7 +16,7 @@ pub(super) trait Small {
     /// Whether a minimum follows the scale.
     const MIN: bool = false;
     /// How much too large the weights come out.
-    const OFFSET: i32 = 0;
+    const OFFSET: i16 = 0;
     /// Whether weights are any bytes, rather than 0..=63.
     const ANY: bool = false;
 
@@ -83,7 +83,7 @@ macro_rules! small {
 
 small! {
     /// 4-bit weights less 8: `d`, `qs[16]`.
-    Q4_0, 18, { const OFFSET: i32 = 8; }, |block| nibbles(block.add(2)).map(|x| vreinterpretq_s8_u8(x))
+    Q4_0, 18, { const OFFSET: i16 = 8; }, |block| nibbles(block.add(2)).map(|x| vreinterpretq_s8_u8(x))
 }
 small! {
     /// 4-bit weights and a minimum: `d`, `m`, `qs[16]`.
@@ -91,7 +91,7 @@ small! {
 }
 small! {
     /// 5-bit weights less 16: `d`, `qh[4]`, `qs[16]`.
-    Q5_0, 22, { const OFFSET: i32 = 16; }, |block| five_bits(block.add(2), block.add(6))
+    Q5_0, 22, { const OFFSET: i16 = 16; }, |block| five_bits(block.add(2), block.add(6))
 }
 small! {
     /// 5-bit weights and a minimum: `d`, `m`, `qh[4]`, `qs[16]`.
@@ -135,7 +135,7 @@ impl Heads {
     /// # Safety
     /// The CPU has Advanced SIMD.
     #[inline(always)]
-    unsafe fn floats<F: Small>(&self) -> [[float32x4_t; 2]; 2] {
+    unsafe fn floats<F: Small>(self) -> [[float32x4_t; 2]; 2] {
         // SAFETY: the caller's.
         unsafe {
             let wide = |h| {
@@ -144,100 +144,6 @@ impl Heads {
             };
             let [a, b] = self.0;
             if F::MIN { [wide(vuzp1q_u16(a, b)), wide(vuzp2q_u16(a, b))] } else { [wide(a); 2] }
-        }
-    }
-}
-
-/// What four blocks of the activations have beside their digits.
-struct Four<const P: usize> {
-    column: usize,
-    /// Sums of digits.
-    sums: [int32x4_t; P],
-    d: float32x4_t,
-}
-
-impl<const P: usize> Four<P> {
-    /// That of blocks `column .. column + 4`, of which those past the end are the first ones again.
-    ///
-    /// # Safety
-    /// `act` has a block `column`, in blocks of 32, and the CPU has Advanced SIMD.
-    #[inline(always)]
-    unsafe fn new(act: &ActToken<'_>, column: usize) -> Self {
-        const { assert!(WRAP >= 4) };
-        // SAFETY: `WRAP` more scales, and as many more sums of each plane, follow those of the last block.
-        unsafe {
-            let sums = |plane| {
-                let sums = vld1_s16(act.sums.as_ptr().add(plane * act.d.len() + column));
-                opaque(vmovl_s16(sums))
-            };
-            Self { column, sums: core::array::from_fn(sums), d: vld1q_f32(act.d.as_ptr().add(column)) }
-        }
-    }
-}
-
-/// Eight rows on their way.
-struct Rows<const P: usize> {
-    /// Each row's next block.
-    next: [*const u8; ROWS],
-    /// Partial sums of products from the first block on.
-    run: [[int32x4_t; P]; ROWS],
-    /// Their totals before the block.
-    before: [[int32x4_t; 2]; P],
-    /// Scales and minimums of the block.
-    heads: Heads,
-    /// The results so far.
-    sum: [float32x4_t; 2],
-}
-
-impl<const P: usize> Rows<P> {
-    /// The next block of each row, which meets activation block `four.column + C`.
-    ///
-    /// # Safety
-    /// There are such blocks, `act` has the form and length of the rows, and the CPU has Advanced SIMD.
-    #[inline(always)]
-    unsafe fn step<D: Dots, F: Small, const C: i32>(&mut self, isa: D, act: &ActToken<'_>, four: &Four<P>) {
-        let column = four.column + C as usize;
-        // SAFETY: the caller's.
-        unsafe {
-            let y: [Bytes32; P] =
-                core::array::from_fn(|plane| load(act.q.as_ptr().add(plane * act.k + 32 * column).cast()));
-            macro_rules! rows {
-                ($($row:literal)*) => {
-                    $(
-                        self.heads.take::<F, $row>(&mut self.next[$row]);
-                        let w = F::weights(self.next[$row].sub(F::BYTES));
-                        for (plane, (run, y)) in self.run[$row].iter_mut().zip(y).enumerate() {
-                            *run = dot::<D, F>(isa, plane, *run, w, y);
-                        }
-                    )*
-                };
-            }
-            rows!(0 1 2 3 4 5 6 7);
-            let mut isum = [vdupq_n_f32(0.0); 2];
-            let mut ysum = isum;
-            for plane in 0..P {
-                for half in 0..2 {
-                    let [a, b, c, d] = [0, 1, 2, 3].map(|r| self.run[4 * half + r][plane]);
-                    let total = reduce(a, b, c, d);
-                    let mut x = vsubq_s32(total, self.before[plane][half]);
-                    self.before[plane][half] = total;
-                    if F::OFFSET != 0 {
-                        x = vmlsq_laneq_s32::<C>(x, vdupq_n_s32(F::OFFSET), four.sums[plane]);
-                    }
-                    isum[half] = join(plane, isum[half], x);
-                    if F::MIN {
-                        ysum[half] = join(plane, ysum[half], vdupq_laneq_s32::<C>(four.sums[plane]));
-                    }
-                }
-            }
-            let [scale, min] = self.heads.floats::<F>();
-            for half in 0..2 {
-                let mut term = vmulq_f32(vmulq_laneq_f32::<C>(scale[half], four.d), isum[half]);
-                if F::MIN {
-                    term = vaddq_f32(term, vmulq_f32(vmulq_laneq_f32::<C>(min[half], four.d), ysum[half]));
-                }
-                self.sum[half] = vaddq_f32(self.sum[half], term);
-            }
         }
     }
 }
@@ -257,36 +163,64 @@ pub(super) fn rows<D: Dots, F: Small, const P: usize>(
     for (out, weights) in out.chunks_mut(ROWS).zip(weights.chunks(ROWS * row_bytes)) {
         // Rows that are not there repeat the last one.
         let count = out.len();
-        let next = core::array::from_fn(|r| weights[r.min(count - 1) * row_bytes..].as_ptr());
+        let mut p: [*const u8; ROWS] =
+            core::array::from_fn(|r| weights[r.min(count - 1) * row_bytes..].as_ptr());
         // SAFETY: a proof of `Dots` says that there is Advanced SIMD. Each pointer passes over the `blocks` blocks of
-        // its row; the activations have the lengths that were checked.
-        let all = unsafe {
+        // its row; the activations have the lengths that were checked, and `column` is below `blocks`.
+        let sum = unsafe {
             let none = vdupq_n_s32(0);
-            let mut rows = Rows::<P> {
-                next,
-                run: [[none; P]; ROWS],
-                before: [[none; 2]; P],
-                heads: Heads([vdupq_n_u16(0); 2]),
-                sum: [vdupq_n_f32(0.0); 2],
-            };
-            // Four blocks a turn of the loop; three planes are long enough as they are.
-            let fours = if P == 1 { blocks / 4 } else { 0 };
-            for i in 0..fours {
-                let four = Four::new(act, 4 * i);
-                rows.step::<D, F, 0>(isa, act, &four);
-                rows.step::<D, F, 1>(isa, act, &four);
-                rows.step::<D, F, 2>(isa, act, &four);
-                rows.step::<D, F, 3>(isa, act, &four);
-            }
-            for column in 4 * fours..blocks {
-                rows.step::<D, F, 0>(isa, act, &Four::new(act, column));
+            let mut run = [[none; P]; ROWS];
+            let mut before = [[none; 2]; P];
+            let mut sum = [vdupq_n_f32(0.0); 2];
+            for column in 0..blocks {
+                let y: [Bytes32; P] =
+                    core::array::from_fn(|plane| load(q.as_ptr().add(plane * k + 32 * column).cast()));
+                let mut heads = Heads([vdupq_n_u16(0); 2]);
+                macro_rules! rows {
+                    ($($row:literal)*) => {
+                        $(
+                            heads.take::<F, $row>(&mut p[$row]);
+                            let w = F::weights(p[$row].sub(F::BYTES));
+                            for plane in 0..P {
+                                run[$row][plane] = dot::<D, F>(isa, plane, run[$row][plane], w, y[plane]);
+                            }
+                        )*
+                    };
+                }
+                rows!(0 1 2 3 4 5 6 7);
+                let mut isum = [vdupq_n_f32(0.0); 2];
+                let mut ysum = [vdupq_n_f32(0.0); 2];
+                for plane in 0..P {
+                    let digits = *sums.get_unchecked(plane * d.len() + column);
+                    for half in 0..2 {
+                        let [a, b, c, d] = [0, 1, 2, 3].map(|r| run[4 * half + r][plane]);
+                        let total = reduce(a, b, c, d);
+                        let mut x = vsubq_s32(total, before[plane][half]);
+                        before[plane][half] = total;
+                        if F::OFFSET != 0 {
+                            x = vmlsl_n_s16(x, vdup_n_s16(F::OFFSET), digits);
+                        }
+                        isum[half] = join(plane, isum[half], x);
+                        if F::MIN {
+                            ysum[half] = join(plane, ysum[half], vdupq_n_s32(i32::from(digits)));
+                        }
+                    }
+                }
+                let (dy, [scale, min]) = (*d.get_unchecked(column), heads.floats::<F>());
+                for half in 0..2 {
+                    let mut term = vmulq_f32(vmulq_n_f32(scale[half], dy), isum[half]);
+                    if F::MIN {
+                        term = vaddq_f32(term, vmulq_f32(vmulq_n_f32(min[half], dy), ysum[half]));
+                    }
+                    sum[half] = vaddq_f32(sum[half], term);
+                }
             }
             let mut all = [0.0; ROWS];
-            vst1q_f32(all.as_mut_ptr(), rows.sum[0]);
-            vst1q_f32(all.as_mut_ptr().add(4), rows.sum[1]);
+            vst1q_f32(all.as_mut_ptr(), sum[0]);
+            vst1q_f32(all.as_mut_ptr().add(4), sum[1]);
             all
         };
-        out.copy_from_slice(&all[..count]);
+        out.copy_from_slice(&sum[..count]);
     }
 }
 

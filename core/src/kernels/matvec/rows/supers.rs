@@ -483,19 +483,13 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
                     }};
                 }
                 if F::GROUPS == Groups::Of16 {
-                    // With as many scales the registers have room for one row at a time.
+                    // With as many scales the registers have room for two rows at a time.
                     let q = opaque_pointer(q.as_ptr());
-                    half!(q, 0, 0);
-                    half!(q, 1, 0);
+                    half!(q, 0, 0 1);
+                    half!(q, 1, 0 1);
                     let q = opaque_pointer(q);
-                    half!(q, 0, 1);
-                    half!(q, 1, 1);
-                    let q = opaque_pointer(q);
-                    half!(q, 0, 2);
-                    half!(q, 1, 2);
-                    let q = opaque_pointer(q);
-                    half!(q, 0, 3);
-                    half!(q, 1, 3);
+                    half!(q, 0, 2 3);
+                    half!(q, 1, 2 3);
                 } else {
                     half!(q.as_ptr(), 0, 0 1 2 3);
                     half!(q.as_ptr(), 1, 0 1 2 3);
