@@ -1,7 +1,7 @@
 //! Takes a prompt in and decodes, on one thread, for an instruction counter to watch:
 //! `steps MODEL PROMPT_TOKENS DECODED_TOKENS`, on the instruction set that `BARRE_ISA` names.
 //!
-//! MODEL is a file, or a format's name: then a layer with all matrices in that format is made up.
+//! MODEL is a file, or a format's name: then a small model with all matrices in that format is made up.
 
 use barre_core::gguf::Gguf;
 use barre_core::kernels::Serial;
@@ -11,12 +11,12 @@ use barre_core::session::Session;
 use barre_tests::models::{Run, arena, fingerprint};
 use barre_tests::synthetic::{LayerSpec, Spec};
 
-/// A layer in `format`, whose weights are whatever the same few bytes mean in it: finite, and quickly made.
-fn layer(format: WeightFormat) -> Vec<u8> {
+/// Two layers in `format` (of the last one a prompt passes but keys and values), whose weights are whatever the same few bytes mean in it: finite, and quickly made.
+fn model_in(format: WeightFormat) -> Vec<u8> {
     let spec = Spec {
         vocab: 64,
         embedding: 512,
-        layers: vec![LayerSpec { heads: 8, heads_kv: 2, feed_forward: 1024 }],
+        layers: vec![LayerSpec { heads: 8, heads_kv: 2, feed_forward: 1024 }; 2],
         ..Spec::small()
     };
     let mut model = spec.build();
@@ -36,7 +36,7 @@ fn main() {
     let (prompt, decoded) = (number(), number());
     let kernels = barre::detect::kernels_named(None).expect("an instruction set of this machine");
     let file = match WeightFormat::ALL.into_iter().find(|f| f.name() == name) {
-        Some(format) => layer(format),
+        Some(format) => model_in(format),
         None => std::fs::read(&name).expect("the model file"),
     };
     let mut reader = &file[..];
