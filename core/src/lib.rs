@@ -19,13 +19,20 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `q4_0` `q4_1` `q5_0` `q5_1` `q8_0` `q2_k` `q3_k` `q4_k` `q5_k` `q6_k` `q8_k` | kernels and conversions of that format; F32, F16 and BF16 are always there |
-//! | `legacy-quants`, `k-quants`, `all-formats` | the first four, the K-quants, all |
+//! | `q4_0` `q4_1` `q5_0` `q5_1` `q8_0` `q2_k` `q3_k` `q4_k` `q5_k` `q6_k` `q8_k` | kernels and conversions of that format |
+//! | `f32` `f16` `bf16` | matrices in that format; vectors may be in it without |
+//! | `legacy-quants`, `k-quants`, `float-matrices`, `all-formats` | the first four, the K-quants, the floats, all |
+//! | `spm`, `bpe`, `all-tokenizers` | SentencePiece vocabularies, byte-level BPE, both |
+//! | `batch` | kernels for several tokens at once; without it prompts take longer |
+//! | `streaming` | weights read each time they are needed, or in part |
+//! | `messages` | errors in words; without it `Display` names the layer and the byte at most |
 //! | `exact` | [`kernels::Mode`]'s `Exact`: activations in three digits |
 //! | `defmt` | `defmt::Format` of errors and public state |
 //!
 //! A model in a format that is left out is refused when it is loaded:
-//! [`ModelError::FormatNotCompiled`](model::ModelError::FormatNotCompiled) names tensor, format and feature.
+//! [`ModelError::FormatNotCompiled`](model::ModelError::FormatNotCompiled) names tensor, format and feature. So are a vocabulary
+//! ([`VocabError::NotCompiled`](tokenizer::VocabError::NotCompiled)) and a plan
+//! ([`PlanError::NotCompiled`](model::PlanError::NotCompiled)).
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -34,14 +41,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod aside;
 pub mod constrain;
 pub mod gguf;
 pub mod io;
 pub mod kernels;
 pub mod model;
+mod part;
 pub mod quant;
 pub mod sampler;
 pub mod session;
 pub mod simd;
 mod sort;
+mod text;
 pub mod tokenizer;

@@ -12,13 +12,14 @@ const Q4_K_M: &[u8] = include_bytes!("../../tests/goldens/llama-q4_k_m.gguf");
 fn a_model_is_refused_by_the_name_of_tensor_format_and_feature() {
     let mut reader = Q4_K_M;
     let gguf = Gguf::open(&mut reader).expect("the container is read whatever its formats");
-    let left_out = gguf.tensors().filter_map(|t| t.format().ok()).any(|f| !f.is_compiled());
+    // Vectors are read in every build, in whichever float format.
+    let matrices = gguf.tensors().filter(|t| t.dims().len() > 1);
+    let left_out = matrices.filter_map(|t| t.format().ok()).any(|f| !f.is_compiled());
     match Model::load(&gguf, &mut reader) {
         Ok(_) => assert!(!left_out, "a tensor's format is left out"),
         Err(e @ ModelError::FormatNotCompiled { tensor, format }) => {
             assert!(left_out && !format.is_compiled());
-            let (text, feature) =
-                (e.to_string(), format.feature().expect("float formats are never left out"));
+            let (text, feature) = (e.to_string(), format.feature());
             assert!(text.contains(tensor.as_str()) && text.contains(format.name()), "{text}");
             assert!(text.contains(&format!("feature `{feature}`")), "{text}");
         }
@@ -32,7 +33,12 @@ fn rows_convert_in_the_formats_that_are_there() {
         let x = [0.5f32; 256];
         let mut bytes = vec![0; format.row_bytes(x.len()).expect("whole blocks")];
         let mut back = x;
-        let want = if format.is_compiled() { Ok(()) } else { Err(QuantError::NotCompiled { format }) };
+        // Vectors may be in a float format whose matrices are left out.
+        let want = if format.is_compiled() || format.block_len() == 1 {
+            Ok(())
+        } else {
+            Err(QuantError::NotCompiled { format })
+        };
         assert_eq!(quantize_row(format, &x, &mut bytes), want);
         assert_eq!(dequantize_row(format, &bytes, &mut back), want);
     }

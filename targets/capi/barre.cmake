@@ -5,7 +5,7 @@
 #
 # BARRE_RUST_TARGET is Rust's name of the target (empty: this machine), BARRE_FEATURES what the library carries.
 set(BARRE_RUST_TARGET "" CACHE STRING "Rust target, such as aarch64-unknown-none or thumbv7em-none-eabihf")
-set(BARRE_FEATURES "q4_k_m,schema" CACHE STRING "Features of targets/capi, comma-separated")
+set(BARRE_FEATURES "q4_k_m,all-tokenizers,batch,streaming,schema" CACHE STRING "Features of targets/capi, comma-separated")
 
 set(barre_dir ${CMAKE_CURRENT_LIST_DIR})
 set(barre_out ${CMAKE_CURRENT_BINARY_DIR}/barre)

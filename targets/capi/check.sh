@@ -35,7 +35,7 @@ gcc "${warn[@]}" examples/desktop.c "$target/release/libbarre.a" -Wl,--gc-sectio
 "$out/desktop" "$MODEL" "$PROMPT" 16 >"$out/desktop.txt"
 
 echo "== C on bare aarch64"
-cargo build -q --release --target aarch64-unknown-none --no-default-features --features q4_k_m,schema
+cargo build -q --release --target aarch64-unknown-none --no-default-features --features q4_k_m,spm,streaming,schema
 aarch64-linux-gnu-gcc "${warn[@]}" -ffreestanding -nostdlib -static -fno-pie -no-pie -mstrict-align \
   "-DMODEL=\"$MODEL\"" "-DPROMPT=\"$PROMPT\"" -T examples/bare-aarch64/link.ld -Wl,--gc-sections,--build-id=none \
   examples/bare-aarch64/start.S examples/bare-aarch64/main.c \

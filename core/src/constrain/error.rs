@@ -152,6 +152,9 @@ pub enum ConstrainError {
 
 impl fmt::Display for ConstrainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the schema is refused");
+        }
         match *self {
             Self::Vocabulary => {
                 f.write_str("the vocabulary's tokens cannot spell any output that the schema allows")

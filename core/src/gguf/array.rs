@@ -5,6 +5,7 @@ use super::meta::integer;
 use super::store::reserve;
 use super::{Field, GgufError, MetaEntry, Name, Quantity, ValueType};
 use crate::io::{AbsOffset, ReadAt};
+use crate::part::{append, push};
 use alloc::vec::Vec;
 
 /// An array in the file: its type, count and place. The elements are read through the reader that the file was
@@ -109,7 +110,7 @@ impl<'a> Array<'a> {
         out: &mut [T],
     ) -> Result<(), GgufError> {
         self.need(T::TYPE)?;
-        self.numbers(reader, first, out.len() as u64, |i, raw| {
+        self.numbers(reader, first, out.len() as u64, &mut |i, raw| {
             if let Some(to) = out.get_mut(i) {
                 *to = T::from_bits(raw);
             }
@@ -131,7 +132,7 @@ impl<'a> Array<'a> {
         if integer(ty, 0).is_none() {
             return Err(self.wrong_type("integers"));
         }
-        self.numbers(reader, first, out.len() as u64, |i, raw| {
+        self.numbers(reader, first, out.len() as u64, &mut |i, raw| {
             let value = integer(ty, raw).and_then(|n| u64::try_from(n).ok());
             let value = value.ok_or_else(|| self.entry.out_of_range())?;
             if let Some(to) = out.get_mut(i) {
@@ -151,8 +152,8 @@ impl<'a> Array<'a> {
         let len = len.map_err(|_| GgufError::OutOfMemory { bytes: self.byte_len() })?;
         let mut out = Vec::new();
         reserve(&mut out, len)?;
-        self.numbers(reader, 0, self.len(), |_, raw| {
-            out.push(T::from_bits(raw));
+        self.numbers(reader, 0, self.len(), &mut |_, raw| {
+            push(&mut out, T::from_bits(raw));
             Ok(())
         })?;
         Ok(out)
@@ -177,8 +178,8 @@ impl<'a> Array<'a> {
         let len = usize::try_from(self.len()).map_err(|_| GgufError::OutOfMemory { bytes: self.len() })?;
         reserve(&mut strings.ends, len)?;
         self.for_each_piece(reader, |piece| match piece {
-            Piece::Text(text) => strings.text.extend_from_slice(text),
-            Piece::End => strings.ends.push(strings.text.len() as u32),
+            Piece::Text(text) => append(&mut strings.text, text),
+            Piece::End => push(&mut strings.ends, strings.text.len() as u32),
         })?;
         Ok(strings)
     }
@@ -248,7 +249,7 @@ impl<'a> Array<'a> {
         reader: &mut R,
         first: u64,
         count: u64,
-        mut each: impl FnMut(usize, u64) -> Result<(), GgufError>,
+        each: &mut dyn FnMut(usize, u64) -> Result<(), GgufError>,
     ) -> Result<(), GgufError> {
         let size = self.element_type().fixed_bytes().ok_or_else(|| self.wrong_type("numbers"))?;
         let past = first.checked_add(count).is_none_or(|end| end > self.len());

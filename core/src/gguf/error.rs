@@ -265,6 +265,9 @@ impl NotGguf {
 
 impl fmt::Display for GgufError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return write!(f, "the file is refused at byte {}", self.offset().unwrap_or(0));
+        }
         match *self {
             Self::Io(e) => write!(f, "{e}"),
             Self::Truncated { what, name, index, offset, need, have } => {
@@ -281,7 +284,7 @@ impl fmt::Display for GgufError {
                 write!(
                     f,
                     "byte {offset}: not a GGUF file, it starts with \"{}\"{}",
-                    got.escape_ascii(),
+                    Name::new(&got),
                     hint.text()
                 )
             }

@@ -1,5 +1,6 @@
 //! A key or a tensor's name inside an error.
 
+use crate::text::write_escaped;
 use core::fmt::{self, Write as _};
 
 /// The bytes of a key or tensor name, at most [`Name::CAPACITY`] of them, so that errors stay `Copy`.
@@ -77,7 +78,7 @@ impl defmt::Format for Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.as_bytes().utf8_chunks() {
-            write!(f, "{}", chunk.valid().escape_debug())?;
+            write_escaped(f, chunk.valid())?;
             // A character that the cut halved is no fault of the name.
             if !self.is_cut() || chunk.invalid().len() > 3 {
                 for byte in chunk.invalid() {

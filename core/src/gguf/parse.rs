@@ -9,7 +9,9 @@ use super::{
     ALIGNMENT_KEY, DEFAULT_ALIGNMENT, Field, GGML_TYPE_COUNT, Gguf, GgufError, Limits, MAX_ARRAY_DEPTH, Name,
     NotGguf, Quantity, ValueType,
 };
+use crate::aside::{Aside, Failed};
 use crate::io::{AbsOffset, DataSection, OffsetError, ReadAt, RelOffset};
+use crate::part::extend;
 use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 
@@ -39,44 +41,59 @@ pub(super) fn parse<R: ReadAt + ?Sized>(
             have,
         });
     }
+    let aside = Aside::new(GgufError::OutOfMemory { bytes: 0 });
+    directory(reader, start, end, limits, &aside).map_err(|failed| aside.take(failed))
+}
+
+/// The directory of a file that ends at `end`, which is within the reader's length.
+fn directory<R: ReadAt + ?Sized>(
+    reader: &mut R,
+    start: AbsOffset,
+    end: u64,
+    limits: &Limits,
+    aside: &Aside<GgufError>,
+) -> Result<Gguf, Failed> {
     let mut window = [0; BUFFER_BYTES];
     let cursor = Cursor::new(reader, &mut window, start.get(), end);
-    let mut parser = Parser { cursor, limits, texts: Texts::new() };
+    let mut parser = Parser { cursor, limits, texts: Texts::new(), aside };
 
     let (version, n_tensors, n_kv) = parser.header()?;
     let mut pairs = Segmented::new();
     for index in 0..n_kv {
         let pair = parser.pair(index)?;
-        pairs.push(pair, n_kv)?;
+        aside.check(pairs.push(pair, n_kv))?;
     }
-    let by_key = sorted(pairs.len(), |i| pairs.get(i).map_or(&[], |p| parser.texts.get(p.key)))?;
+    let by_key =
+        aside.check(sorted(pairs.len(), |i| pairs.get(i).map_or(&[], |p| parser.texts.get(p.key))))?;
     if let Some(i) = repeated(&by_key, |i| pairs.get(i).map_or(&[], |p| parser.texts.get(p.key)))
         && let Some(pair) = pairs.get(i)
     {
         let key = parser.texts.get(pair.key);
         // A key lies before its value, whose place is known: the type's number is between them.
-        return Err(GgufError::DuplicateKey { key: Name::new(key), offset: key_offset(pair) });
+        return Err(aside.fail(GgufError::DuplicateKey { key: Name::new(key), offset: key_offset(pair) }));
     }
-    let alignment = alignment(&pairs, &by_key, &parser.texts, limits)?;
+    let alignment = aside.check(alignment(&pairs, &by_key, &parser.texts, limits))?;
 
     let mut records = Segmented::new();
     let mut dims = Segmented::new();
     for index in 0..n_tensors {
         let record = parser.tensor(index, &mut dims)?;
-        records.push(record, n_tensors)?;
+        aside.check(records.push(record, n_tensors))?;
     }
-    let by_name =
-        sorted(records.len(), |i| records.get(i).map_or(&[], |r: &Record| parser.texts.get(r.name)))?;
+    let by_name = aside.check(sorted(records.len(), |i| {
+        records.get(i).map_or(&[], |r: &Record| parser.texts.get(r.name))
+    }))?;
     if let Some(i) = repeated(&by_name, |i| records.get(i).map_or(&[], |r| parser.texts.get(r.name)))
         && let Some(record) = records.get(i)
     {
         let tensor = Name::new(parser.texts.get(record.name));
-        return Err(GgufError::DuplicateTensor { tensor, offset: record.info_at });
+        return Err(aside.fail(GgufError::DuplicateTensor { tensor, offset: record.info_at }));
     }
 
     let infos_end = parser.cursor.at();
     let texts = parser.texts;
-    let data = data_section(start, AbsOffset::new(infos_end), AbsOffset::new(end), alignment, n_tensors)?;
+    let data = data_section(start, AbsOffset::new(infos_end), AbsOffset::new(end), alignment, n_tensors);
+    let data = aside.check(data)?;
     let mut gguf = Gguf {
         version,
         alignment,
@@ -91,8 +108,8 @@ pub(super) fn parse<R: ReadAt + ?Sized>(
         dims,
         by_name,
     };
-    place(&mut gguf)?;
-    check_overlaps(&mut gguf)?;
+    aside.check(place(&mut gguf))?;
+    aside.check(check_overlaps(&mut gguf))?;
     Ok(gguf)
 }
 
@@ -111,6 +128,7 @@ struct Parser<'a, R: ReadAt + ?Sized> {
     cursor: Cursor<'a, R>,
     limits: &'a Limits,
     texts: Texts,
+    aside: &'a Aside<GgufError>,
 }
 
 /// What follows a key and its type.
@@ -123,33 +141,34 @@ struct Value {
 
 impl<R: ReadAt + ?Sized> Parser<'_, R> {
     /// Version, number of tensors, number of pairs.
-    fn header(&mut self) -> Result<(u32, u64, u64), GgufError> {
+    fn header(&mut self) -> Result<(u32, u64, u64), Failed> {
+        let aside = self.aside;
         let c = &mut self.cursor;
         let offset = c.at();
         let mut magic = [0; 4];
-        c.take(&mut magic).map_err(|e| e.of(Field::Magic, Name::EMPTY, 0))?;
+        c.take(&mut magic).map_err(|e| aside.fail(e.of(Field::Magic, Name::EMPTY, 0)))?;
         if magic != *b"GGUF" {
             let mut rest = [0; 20];
             let n = c.remaining().min(rest.len() as u64) as usize;
             if let Some(rest) = rest.get_mut(..n) {
-                c.take(rest).map_err(|e| e.of(Field::Magic, Name::EMPTY, 0))?;
+                c.take(rest).map_err(|e| aside.fail(e.of(Field::Magic, Name::EMPTY, 0)))?;
             }
-            return Err(GgufError::BadMagic { got: magic, hint: not_gguf(magic, &rest), offset });
+            return Err(aside.fail(GgufError::BadMagic { got: magic, hint: not_gguf(magic, &rest), offset }));
         }
         let offset = c.at();
-        let version = c.u32().map_err(|e| e.of(Field::Version, Name::EMPTY, 0))?;
+        let version = c.u32().map_err(|e| aside.fail(e.of(Field::Version, Name::EMPTY, 0)))?;
         match version {
             2 | 3 => {}
             // A big-endian file's version has its low half empty, as llama.cpp tests it.
             _ if version != 0 && version.trailing_zeros() >= 16 => {
-                return Err(GgufError::WrongEndian { offset });
+                return Err(aside.fail(GgufError::WrongEndian { offset }));
             }
-            _ => return Err(GgufError::UnsupportedVersion { version, offset }),
+            _ => return Err(aside.fail(GgufError::UnsupportedVersion { version, offset })),
         }
         let tensors_at = c.at();
-        let n_tensors = c.u64().map_err(|e| e.of(Field::TensorCount, Name::EMPTY, 0))?;
+        let n_tensors = c.u64().map_err(|e| aside.fail(e.of(Field::TensorCount, Name::EMPTY, 0)))?;
         let kv_at = c.at();
-        let n_kv = c.u64().map_err(|e| e.of(Field::KvCount, Name::EMPTY, 0))?;
+        let n_kv = c.u64().map_err(|e| aside.fail(e.of(Field::KvCount, Name::EMPTY, 0)))?;
         let rest = c.remaining();
         // A count within the limits that the bytes do not cover is left to be found where the bytes end, because
         // that is where the file is damaged; nothing is allocated by count.
@@ -158,7 +177,7 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
                 return Ok(());
             }
             let max = limit.min(rest.checked_div(least).unwrap_or(0));
-            Err(GgufError::Limit { what, name: Name::EMPTY, got, max, offset })
+            Err(aside.fail(GgufError::Limit { what, name: Name::EMPTY, got, max, offset }))
         };
         let indices = u64::from(u32::MAX);
         check(Quantity::TensorCount, n_tensors, self.limits.n_tensors.min(indices), MIN_INFO, tensors_at)?;
@@ -166,13 +185,14 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         Ok((version, n_tensors, n_kv))
     }
 
-    fn pair(&mut self, index: u64) -> Result<Pair, GgufError> {
-        let short = |e: super::cursor::CursorError| e.of(Field::Key, Name::EMPTY, index);
+    fn pair(&mut self, index: u64) -> Result<Pair, Failed> {
+        let aside = self.aside;
+        let short = |e: super::cursor::CursorError| aside.fail(e.of(Field::Key, Name::EMPTY, index));
         let offset = self.cursor.at();
         let len = self.cursor.u64().map_err(short)?;
         self.cursor.need(len).map_err(short)?;
         if len == 0 {
-            return Err(GgufError::EmptyKey { index, offset });
+            return Err(aside.fail(GgufError::EmptyKey { index, offset }));
         }
         let key =
             self.text(len, self.limits.key.min(u64::from(u16::MAX)), Quantity::KeyLen, Field::Key, index)?;
@@ -196,60 +216,74 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         what: Quantity,
         field: Field,
         index: u64,
-    ) -> Result<Place, GgufError> {
+    ) -> Result<Place, Failed> {
+        let aside = self.aside;
         let offset = self.cursor.at().saturating_sub(8);
         let fits = u16::try_from(len).ok().filter(|_| len <= max);
         let Some(len16) = fits else {
-            return Err(GgufError::Limit { what, name: Name::EMPTY, got: len, max, offset });
+            return Err(aside.fail(GgufError::Limit { what, name: Name::EMPTY, got: len, max, offset }));
         };
-        self.texts.read(&mut self.cursor, len16).map_err(|e| match e {
-            TextError::Cursor(e) => e.of(field, Name::EMPTY, index),
-            TextError::Memory(e) => e,
+        self.texts.read(&mut self.cursor, len16).map_err(|e| {
+            aside.fail(match e {
+                TextError::Cursor(e) => e.of(field, Name::EMPTY, index),
+                TextError::Memory(e) => e,
+            })
         })
     }
 
-    fn value_type(&mut self, field: Field, key: Name, index: u64) -> Result<ValueType, GgufError> {
+    fn value_type(&mut self, field: Field, key: Name, index: u64) -> Result<ValueType, Failed> {
+        let aside = self.aside;
         let offset = self.cursor.at();
-        let got = self.cursor.u32().map_err(|e| e.of(field, key, index))?;
-        ValueType::from_number(got).ok_or(GgufError::BadValueType { key, got, offset })
+        let got = self.cursor.u32().map_err(|e| aside.fail(e.of(field, key, index)))?;
+        ValueType::from_number(got).ok_or_else(|| aside.fail(GgufError::BadValueType { key, got, offset }))
     }
 
-    fn scalar(&mut self, ty: ValueType, key: Name, index: u64) -> Result<Value, GgufError> {
+    fn scalar(&mut self, ty: ValueType, key: Name, index: u64) -> Result<Value, Failed> {
+        let aside = self.aside;
         let at = self.cursor.at();
         let bytes = ty.fixed_bytes().unwrap_or(0);
-        let bits = self.cursor.number(bytes as usize).map_err(|e| e.of(Field::Value, key, index))?;
+        let bits =
+            self.cursor.number(bytes as usize).map_err(|e| aside.fail(e.of(Field::Value, key, index)))?;
         if ty == ValueType::Bool && bits > 1 {
-            return Err(GgufError::BadBool { key, value: bits as u8, offset: at });
+            return Err(aside.fail(GgufError::BadBool { key, value: bits as u8, offset: at }));
         }
         Ok(Value { element: ty, bits, at, bytes })
     }
 
-    fn string(&mut self, key: Name, index: u64) -> Result<Value, GgufError> {
+    fn string(&mut self, key: Name, index: u64) -> Result<Value, Failed> {
+        let aside = self.aside;
         let bytes = self.string_len(Field::String, key, index)?;
         let at = self.cursor.at();
         let bits = if bytes <= RETAINED_STRING as u64 {
             self.text(bytes, bytes, Quantity::StringLen, Field::String, index)?.to_bits()
         } else {
-            self.cursor.skip(bytes).map_err(|e| e.of(Field::String, key, index))?;
+            self.cursor.skip(bytes).map_err(|e| aside.fail(e.of(Field::String, key, index)))?;
             NOT_RETAINED
         };
         Ok(Value { element: ValueType::String, bits, at, bytes })
     }
 
     /// The length of a string, all of whose bytes are there.
-    fn string_len(&mut self, field: Field, key: Name, index: u64) -> Result<u64, GgufError> {
+    fn string_len(&mut self, field: Field, key: Name, index: u64) -> Result<u64, Failed> {
+        let aside = self.aside;
         let offset = self.cursor.at();
-        let got = self.cursor.u64().map_err(|e| e.of(field, key, index))?;
-        self.cursor.need(got).map_err(|e| e.of(field, key, index))?;
+        let got = self.cursor.u64().map_err(|e| aside.fail(e.of(field, key, index)))?;
+        self.cursor.need(got).map_err(|e| aside.fail(e.of(field, key, index)))?;
         let max = self.limits.string;
         if got > max {
-            return Err(GgufError::Limit { what: Quantity::StringLen, name: key, got, max, offset });
+            return Err(aside.fail(GgufError::Limit {
+                what: Quantity::StringLen,
+                name: key,
+                got,
+                max,
+                offset,
+            }));
         }
         Ok(got)
     }
 
     /// Passes over an array. Nested arrays are counted on a stack of [`MAX_ARRAY_DEPTH`] numbers, not by recursion.
-    fn array(&mut self, key: Name, index: u64) -> Result<Value, GgufError> {
+    fn array(&mut self, key: Name, index: u64) -> Result<Value, Failed> {
         let (element, bits) = self.array_head(key, index, 1)?;
         let at = self.cursor.at();
         // Arrays still to pass over, at each level.
@@ -282,41 +316,56 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
     }
 
     /// Element type and count of an array at level `depth` (1 is the outermost).
-    fn array_head(&mut self, key: Name, index: u64, depth: usize) -> Result<(ValueType, u64), GgufError> {
+    fn array_head(&mut self, key: Name, index: u64, depth: usize) -> Result<(ValueType, u64), Failed> {
+        let aside = self.aside;
         let offset = self.cursor.at();
         let element = self.value_type(Field::ElementType, key, index)?;
         let max = self.limits.array_depth.min(MAX_ARRAY_DEPTH);
         let deepest = if element == ValueType::Array { depth.saturating_add(1) } else { depth };
         if deepest > max {
             let (got, max) = (deepest as u64, max as u64);
-            return Err(GgufError::Limit { what: Quantity::ArrayDepth, name: key, got, max, offset });
+            return Err(aside.fail(GgufError::Limit {
+                what: Quantity::ArrayDepth,
+                name: key,
+                got,
+                max,
+                offset,
+            }));
         }
         let offset = self.cursor.at();
-        let count = self.cursor.u64().map_err(|e| e.of(Field::ArrayLen, key, index))?;
+        let count = self.cursor.u64().map_err(|e| aside.fail(e.of(Field::ArrayLen, key, index)))?;
         let max = self.limits.array_len;
         if count > max {
             let least = least_bytes(element);
             let max = max.min(self.cursor.remaining().checked_div(least).unwrap_or(0));
-            return Err(GgufError::Limit { what: Quantity::ArrayLen, name: key, got: count, max, offset });
+            return Err(aside.fail(GgufError::Limit {
+                what: Quantity::ArrayLen,
+                name: key,
+                got: count,
+                max,
+                offset,
+            }));
         }
         Ok((element, count))
     }
 
-    fn elements(&mut self, ty: ValueType, count: u64, key: Name) -> Result<(), GgufError> {
+    fn elements(&mut self, ty: ValueType, count: u64, key: Name) -> Result<(), Failed> {
+        let aside = self.aside;
         match ty {
             ValueType::String | ValueType::Array => {
                 for i in 0..count {
                     let bytes = self.string_len(Field::Element, key, i)?;
-                    self.cursor.skip(bytes).map_err(|e| e.of(Field::Element, key, i))?;
+                    self.cursor.skip(bytes).map_err(|e| aside.fail(e.of(Field::Element, key, i)))?;
                 }
                 Ok(())
             }
             ValueType::Bool => {
                 for i in 0..count {
                     let offset = self.cursor.at();
-                    let value = self.cursor.number(1).map_err(|e| e.of(Field::Element, key, i))? as u8;
+                    let value =
+                        self.cursor.number(1).map_err(|e| aside.fail(e.of(Field::Element, key, i)))? as u8;
                     if value > 1 {
-                        return Err(GgufError::BadBool { key, value, offset });
+                        return Err(aside.fail(GgufError::BadBool { key, value, offset }));
                     }
                 }
                 Ok(())
@@ -325,25 +374,28 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
                 let offset = self.cursor.at();
                 let size = least_bytes(ty);
                 let max = self.cursor.remaining().checked_div(size).unwrap_or(0);
-                let bytes = count.checked_mul(size).ok_or(GgufError::Limit {
-                    what: Quantity::ArrayLen,
-                    name: key,
-                    got: count,
-                    max,
-                    offset: offset.saturating_sub(8),
+                let bytes = count.checked_mul(size).ok_or_else(|| {
+                    aside.fail(GgufError::Limit {
+                        what: Quantity::ArrayLen,
+                        name: key,
+                        got: count,
+                        max,
+                        offset: offset.saturating_sub(8),
+                    })
                 })?;
                 // The first element that is not all there.
-                self.cursor.skip(bytes).map_err(|e| e.of(Field::Element, key, max))
+                self.cursor.skip(bytes).map_err(|e| aside.fail(e.of(Field::Element, key, max)))
             }
         }
     }
 
-    fn tensor(&mut self, index: u64, dims: &mut Segmented<u64>) -> Result<Record, GgufError> {
+    fn tensor(&mut self, index: u64, dims: &mut Segmented<u64>) -> Result<Record, Failed> {
+        let aside = self.aside;
         let info_at = self.cursor.at();
-        let short = |e: super::cursor::CursorError| e.of(Field::TensorName, Name::EMPTY, index);
+        let short = |e: super::cursor::CursorError| aside.fail(e.of(Field::TensorName, Name::EMPTY, index));
         let len = self.cursor.u64().map_err(short)?;
         self.cursor.need(len).map_err(short)?;
-        let bad = |name| GgufError::BadName { index, name, offset: info_at };
+        let bad = |name| aside.fail(GgufError::BadName { index, name, offset: info_at });
         if len == 0 {
             return Err(bad(Name::EMPTY));
         }
@@ -357,39 +409,44 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
 
         let c = &mut self.cursor;
         let offset = c.at();
-        let got = c.u32().map_err(|e| e.of(Field::NDims, tensor, index))?;
+        let got = c.u32().map_err(|e| aside.fail(e.of(Field::NDims, tensor, index)))?;
         if got == 0 || got > MAX_DIMS as u32 {
-            return Err(GgufError::BadNDims { tensor, got, offset });
+            return Err(aside.fail(GgufError::BadNDims { tensor, got, offset }));
         }
         let shape_at = c.at();
         let mut shape = [1u64; MAX_DIMS];
         for dim in shape.iter_mut().take(got as usize) {
-            *dim = c.u64().map_err(|e| e.of(Field::Dims, tensor, index))?;
+            *dim = c.u64().map_err(|e| aside.fail(e.of(Field::Dims, tensor, index)))?;
         }
         let type_at = c.at();
-        let ty = c.u32().map_err(|e| e.of(Field::TensorType, tensor, index))?;
-        let rel = c.u64().map_err(|e| e.of(Field::TensorOffset, tensor, index))?;
+        let ty = c.u32().map_err(|e| aside.fail(e.of(Field::TensorType, tensor, index)))?;
+        let rel = c.u64().map_err(|e| aside.fail(e.of(Field::TensorOffset, tensor, index)))?;
         if ty >= GGML_TYPE_COUNT {
-            return Err(GgufError::UnknownTensorType { tensor, got: ty, offset: type_at });
+            return Err(aside.fail(GgufError::UnknownTensorType { tensor, got: ty, offset: type_at }));
         }
-        let overflow = GgufError::ShapeOverflow { tensor, offset: shape_at };
-        let elements = elements(shape).ok_or(overflow)?;
+        let overflow = || aside.fail(GgufError::ShapeOverflow { tensor, offset: shape_at });
+        let elements = elements(shape).ok_or_else(overflow)?;
         let [k, ..] = shape;
         let bytes = match ggml_block(ty) {
             Some((block_len, _)) if !k.is_multiple_of(block_len) => {
-                return Err(GgufError::RowNotBlockMultiple { tensor, k, block_len, offset: shape_at });
+                return Err(aside.fail(GgufError::RowNotBlockMultiple {
+                    tensor,
+                    k,
+                    block_len,
+                    offset: shape_at,
+                }));
             }
             Some((block_len, block_bytes)) => elements
                 .checked_div(block_len)
                 .and_then(|blocks| blocks.checked_mul(block_bytes))
                 .filter(|&bytes| bytes <= i64::MAX as u64)
-                .ok_or(overflow)?,
+                .ok_or_else(overflow)?,
             None => UNKNOWN_BYTES,
         };
 
-        let first_dim = u32::try_from(dims.len()).map_err(|_| overflow)?;
+        let first_dim = u32::try_from(dims.len()).map_err(|_| overflow())?;
         for &dim in shape.iter().take(got as usize) {
-            dims.push(dim, u64::MAX)?;
+            aside.check(dims.push(dim, u64::MAX))?;
         }
         Ok(Record {
             name: place,
@@ -440,7 +497,7 @@ fn not_gguf(magic: [u8; 4], rest: &[u8]) -> NotGguf {
 fn sorted<'a>(len: usize, text: impl Fn(usize) -> &'a [u8]) -> Result<Vec<u32>, GgufError> {
     let mut order = Vec::new();
     reserve(&mut order, len)?;
-    order.extend((0..len).map(|i| i as u32));
+    extend(&mut order, (0..len).map(|i| i as u32));
     sort_by_key(&mut order, |i| (text(i as usize), i));
     Ok(order)
 }
@@ -553,7 +610,7 @@ fn check_overlaps(gguf: &mut Gguf) -> Result<(), GgufError> {
     let (records, texts) = (&gguf.records, &gguf.texts);
     let mut order = Vec::new();
     reserve(&mut order, records.len())?;
-    order.extend((0..records.len()).map(|i| i as u32));
+    extend(&mut order, (0..records.len()).map(|i| i as u32));
     let at = |i: u32| records.get(i as usize).map_or(0, |r| r.abs.get());
     sort_by_key(&mut order, |i| (at(i), i));
 

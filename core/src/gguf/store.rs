@@ -6,6 +6,7 @@
 use super::GgufError;
 use super::cursor::{Cursor, CursorError};
 use crate::io::ReadAt;
+use crate::part::{append, push};
 use alloc::vec::Vec;
 
 /// Items of a segment.
@@ -47,11 +48,11 @@ impl<T> Segmented<T> {
             let mut segment = Vec::new();
             reserve(&mut segment, left as usize)?;
             self.segments.try_reserve(1).map_err(|_| out_of_memory::<Vec<T>>(1))?;
-            self.segments.push(segment);
+            push(&mut self.segments, segment);
         }
         if let Some(segment) = self.segments.last_mut() {
             segment.try_reserve(1).map_err(|_| out_of_memory::<T>(1))?;
-            segment.push(item);
+            push(segment, item);
             self.len = self.len.saturating_add(1);
         }
         Ok(())
@@ -110,7 +111,7 @@ impl Texts {
         while left > 0 {
             let window = cursor.window().map_err(TextError::Cursor)?;
             let Some(piece) = window.get(..left.min(window.len())) else { break };
-            text.extend_from_slice(piece);
+            append(text, piece);
             let n = piece.len();
             cursor.advance(n);
             left = left.saturating_sub(n);
@@ -136,7 +137,7 @@ impl Texts {
         let mut chunk = Vec::new();
         reserve(&mut chunk, if bytes > SHARED { bytes } else { CHUNK })?;
         self.chunks.try_reserve(1).map_err(|_| out_of_memory::<Vec<u8>>(1))?;
-        self.chunks.push(chunk);
+        push(&mut self.chunks, chunk);
         let index = self.chunks.len().saturating_sub(1);
         if bytes <= SHARED {
             self.open = index;

@@ -55,6 +55,11 @@ pub enum IoError {
 
 impl fmt::Display for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            let (Self::Io { offset, .. } | Self::Truncated { offset, .. } | Self::Contract { offset, .. }) =
+                *self;
+            return write!(f, "reading has failed at byte {offset}");
+        }
         match *self {
             Self::Io { op, kind, offset, len } => {
                 write!(f, "{op:?} of {len} bytes at byte {offset} failed: {kind:?}")

@@ -1,6 +1,7 @@
 //! The reader that the core asks for bytes.
 
 use super::{AbsOffset, IoError};
+use crate::part::copy;
 
 /// Random access to a file's bytes.
 ///
@@ -57,7 +58,7 @@ impl ReadAt for &[u8] {
         }
         match self.view(at, buf.len()) {
             Some(bytes) => {
-                buf.copy_from_slice(bytes);
+                copy(buf, bytes);
                 Ok(())
             }
             None => {

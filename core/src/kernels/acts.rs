@@ -2,6 +2,7 @@
 
 use super::Executor;
 use super::parallel::{Rows, for_each_chunk};
+use crate::part::{holds, part, part_mut};
 use crate::quant::{BLOCK_LEN, SUPER_BLOCK_LEN, WeightFormat};
 
 /// How activations are multiplied.
@@ -72,6 +73,15 @@ impl ActKind {
             BLOCK_LEN => Self::Block32,
             SUPER_BLOCK_LEN => Self::Block256,
             _ => Self::Float,
+        }
+    }
+
+    /// The name in an error.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Float => "Float",
+            Self::Block32 => "Block32",
+            Self::Block256 => "Block256",
         }
     }
 
@@ -154,21 +164,13 @@ impl<'a> Acts<'a> {
     /// Activations that stay f32: `x` holds `tokens` rows of `k`.
     ///
     /// # Panics
-    /// If `x` is not `tokens · k` long.
+    /// Only with debug assertions, else there are no tokens: if `x` is not `tokens · k` long.
     #[must_use]
     pub fn float(x: &'a [f32], k: usize, tokens: usize) -> Self {
-        assert_eq!(x.len(), tokens * k, "activations must be tokens x k");
-        Self {
-            kind: ActKind::Float,
-            mode: Mode::Int8,
-            k,
-            tokens,
-            x,
-            q: &[],
-            sums: &[],
-            d: &[],
-            strides: (0, 0, 0),
-        }
+        let fits = holds(x.len() == tokens * k, "activations must be tokens x k");
+        let tokens = if fits { tokens } else { 0 };
+        let (kind, mode) = (ActKind::Float, Mode::Int8);
+        Self { kind, mode, k, tokens, x, q: &[], sums: &[], d: &[], strides: (0, 0, 0) }
     }
 
     /// Which form these activations have.
@@ -201,22 +203,17 @@ impl<'a> Acts<'a> {
         self.tokens
     }
 
-    /// All but the first `count` tokens.
-    ///
-    /// # Panics
-    /// If there are fewer.
+    /// All but the first `count` tokens; none if there are not so many.
     #[must_use]
     pub fn skip(&self, count: usize) -> Self {
-        assert!(count <= self.tokens, "{count} tokens of {}", self.tokens);
+        let count = count.min(self.tokens);
         let (qs, ss, ds) = self.strides;
         let mut rest = *self;
         rest.tokens -= count;
-        if self.kind == ActKind::Float {
-            rest.x = &self.x[count * self.k..];
-        } else {
-            (rest.q, rest.sums, rest.d) =
-                (&self.q[count * qs..], &self.sums[count * ss..], &self.d[count * ds..]);
-        }
+        rest.x = self.x.get(count * self.k..).unwrap_or_default();
+        rest.q = self.q.get(count * qs..).unwrap_or_default();
+        rest.sums = self.sums.get(count * ss..).unwrap_or_default();
+        rest.d = self.d.get(count * ds..).unwrap_or_default();
         rest
     }
 
@@ -224,6 +221,7 @@ impl<'a> Acts<'a> {
     ///
     /// # Safety
     /// `t` is below [`tokens`](Self::tokens), and the kind is not [`ActKind::Float`].
+    #[cfg(feature = "batch")]
     #[allow(unsafe_code, reason = "in an inner loop checks would cost a tenth of it")]
     #[inline(always)]
     pub(super) unsafe fn token_unchecked(&self, t: usize) -> ActToken<'a> {
@@ -248,23 +246,22 @@ impl<'a> Acts<'a> {
     /// Token `t` of the batch.
     ///
     /// # Panics
-    /// If `t` is not below [`tokens`](Self::tokens).
-    #[inline(always)]
+    /// Only with debug assertions, else the token is empty: if `t` is not below [`tokens`](Self::tokens).
+    #[cfg_attr(feature = "batch", inline(always))]
     #[must_use]
     pub fn token(&self, t: usize) -> ActToken<'a> {
-        assert!(t < self.tokens, "token {t} of {}", self.tokens);
         let (k, planes) = (self.k, self.planes());
         match self.kind {
-            ActKind::Float => ActToken { k, planes: 1, x: &self.x[t * k..][..k], q: &[], sums: &[], d: &[] },
+            ActKind::Float => ActToken { k, planes: 1, x: part(self.x, t * k, k), q: &[], sums: &[], d: &[] },
             _ => {
                 let (qs, ss, ds) = self.strides;
                 ActToken {
                     k,
                     planes,
                     x: &[],
-                    q: &self.q[t * qs..][..qs],
-                    sums: &self.sums[t * ss..][..ss],
-                    d: &self.d[t * ds..][..ds],
+                    q: part(self.q, t * qs, qs),
+                    sums: part(self.sums, t * ss, ss),
+                    d: part(self.d, t * ds, ds),
                 }
             }
         }
@@ -274,7 +271,11 @@ impl<'a> Acts<'a> {
 /// Elements of `q`, `sums` and `d` in one token.
 const fn strides(kind: ActKind, mode: Mode, k: usize) -> (usize, usize, usize) {
     let planes = mode.planes();
-    (k * planes, kind.sum_count(k) * planes, k / kind.block_len() + WRAP)
+    (
+        k * planes,
+        kind.sum_count(k) * planes,
+        k / if kind.block_len() > 0 { kind.block_len() } else { 1 } + WRAP,
+    )
 }
 
 /// A batch of activations being made, in memory of the caller's.
@@ -365,14 +366,13 @@ impl<'a> ActsMut<'a> {
     /// Token `t` of the batch, to be filled by [`Kernels::quantize`](super::Kernels::quantize).
     ///
     /// # Panics
-    /// If `t` is not below the number of tokens.
+    /// Only with debug assertions, else the token is empty: if `t` is not below the number of tokens.
     pub fn token_mut(&mut self, t: usize) -> ActTokenMut<'_> {
-        assert!(t < self.tokens, "token {t} of {}", self.tokens);
         let (qs, ss, ds) = strides(self.kind, self.mode, self.k);
         ActTokenMut {
-            q: &mut self.q[t * qs..][..qs],
-            sums: &mut self.sums[t * ss..][..ss],
-            d: &mut self.d[t * ds..][..ds],
+            q: part_mut(self.q, t * qs, qs),
+            sums: part_mut(self.sums, t * ss, ss),
+            d: part_mut(self.d, t * ds, ds),
         }
     }
 

@@ -20,12 +20,14 @@ pub(crate) fn attend_all<'c>(
     scratch: &mut [u8],
     slot_bytes: usize,
 ) {
-    let q_stride = q.len() / job.tokens;
+    let (kv_heads, block) = (kv_heads.max(1), block.max(1));
+    let q_stride = q.len() / job.tokens.max(1);
     let (query_cols, value_cols) = (q_stride / kv_heads, out.cols() / kv_heads);
     let out = SharedOut::new(out);
     let blocks = job.tokens.div_ceil(block);
     // Later blocks attend to more positions: they come first, so that no thread starts the longest one last.
     for_each_chunk(compute.executor, blocks * kv_heads, scratch, slot_bytes, &|task, scratch| {
+        let kv_heads = kv_heads.max(1);
         let (b, h) = (blocks - 1 - task / kv_heads, task % kv_heads);
         let from = b * block;
         let tokens = block.min(job.tokens - from);
@@ -33,7 +35,7 @@ pub(crate) fn attend_all<'c>(
         // SAFETY: a task is a pair of token block and head, each pair comes once, and pairs do not overlap.
         let mut out = unsafe { out.share_block(from, tokens, h * value_cols, value_cols) };
         let job = AttendJob { first_pos: job.first_pos + from, tokens, ..*job };
-        let q = &q[from * q_stride + h * query_cols..];
+        let q = q.get(from * q_stride + h * query_cols..).unwrap_or(&[]);
         compute.kernels.attend(&head(h), q, q_stride, &job, &mut out, scratch);
     });
 }

@@ -3,6 +3,7 @@
 use super::out::SharedOut;
 use super::parallel::for_each_chunk;
 use super::{ActKind, Acts, Executor, Kernels, OutCols};
+use crate::part::part;
 use crate::quant::WeightFormat;
 use core::fmt;
 
@@ -84,6 +85,9 @@ pub enum MatmulError {
 
 impl fmt::Display for MatmulError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("a product is refused");
+        }
         match *self {
             Self::RowNotBlockMultiple { format, k } => {
                 write!(f, "{k} inputs are no whole number of {format} blocks of {}", format.block_len())
@@ -91,7 +95,7 @@ impl fmt::Display for MatmulError {
             Self::NotCompiled { format } => write!(f, "{format} is not part of this build"),
             Self::Length { what, have, need } => write!(f, "{what}: length {have}, need {need}"),
             Self::ActKind { format, want, got } => {
-                write!(f, "{format} weights read {want:?} activations, not {got:?}")
+                write!(f, "{format} weights read {} activations, not {}", want.name(), got.name())
             }
         }
     }
@@ -104,6 +108,7 @@ const CHUNK_ROWS: usize = 64;
 
 /// Tokens up to which rows are multiplied with one at a time, a chunk of them staying in the cache: unpacking a panel
 /// costs about as much as multiplying it with that many.
+#[cfg(feature = "batch")]
 const FEW_TOKENS: usize = 5;
 
 /// Multiplies `weights` (`rows` rows of `k` weights in `format`, row-major, in their blocks) with a batch of
@@ -134,7 +139,7 @@ pub fn dispatch_matmul(
         return Err(MatmulError::NotCompiled { format });
     }
     let row_bytes = match format.row_bytes(k) {
-        Some(bytes) if k > 0 => bytes,
+        Some(bytes) if bytes > 0 => bytes,
         _ => return Err(MatmulError::RowNotBlockMultiple { format, k }),
     };
     let length =
@@ -163,16 +168,16 @@ pub fn dispatch_matmul(
     for_each_chunk(compute.executor, chunks, scratch, slot, &|chunk, scratch| {
         let first = chunk * CHUNK_ROWS;
         let count = CHUNK_ROWS.min(rows - first);
-        let weights = &weights[first * row_bytes..][..count * row_bytes];
+        let weights = part(weights, first * row_bytes, count * row_bytes);
         #[allow(unsafe_code, reason = "each chunk owns the columns of its rows")]
         // SAFETY: chunks are disjoint ranges of rows and each is run once, so no two windows overlap.
         let mut out = unsafe { out.share(first_row + first, count) };
-        if batch <= FEW_TOKENS {
-            for t in 0..batch {
-                kernels.matvec(format, weights, &input.token(t), out.row_mut(t), scratch);
-            }
-        } else {
-            kernels.matmul(format, weights, input, &mut out, scratch);
+        #[cfg(feature = "batch")]
+        if batch > FEW_TOKENS {
+            return kernels.matmul(format, weights, input, &mut out, scratch);
+        }
+        for t in 0..batch {
+            kernels.matvec(format, weights, &input.token(t), out.row_mut(t), scratch);
         }
     });
     if last_row == n

@@ -29,6 +29,7 @@ mod attend_all;
 mod dispatch;
 mod executor;
 mod float;
+#[cfg(feature = "batch")]
 mod matmul;
 mod matvec;
 mod out;

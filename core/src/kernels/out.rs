@@ -1,5 +1,6 @@
 //! The result of a multiplication, and the part of it that one worker owns.
 
+use crate::part::holds;
 use core::marker::PhantomData;
 
 /// A window of columns of a row-major `[tokens][stride]` f32 matrix: the outputs of some weight rows, for every
@@ -22,10 +23,11 @@ impl<'a> OutCols<'a> {
     /// The whole of `matrix`, `tokens` rows of `stride`.
     ///
     /// # Panics
-    /// If `matrix` is not `tokens · stride` long.
+    /// Only with debug assertions, else what is returned is empty: if `matrix` is not `tokens · stride` long.
     #[must_use]
     pub fn new(matrix: &'a mut [f32], tokens: usize, stride: usize) -> Self {
-        assert_eq!(matrix.len(), tokens * stride, "the result must be tokens x stride");
+        let fits = holds(matrix.len() == tokens * stride, "the result must be tokens x stride");
+        let (tokens, stride) = if fits { (tokens, stride) } else { (0, 0) };
         Self { first: matrix.as_mut_ptr(), stride, tokens, cols: stride, owner: PhantomData }
     }
 
@@ -44,10 +46,12 @@ impl<'a> OutCols<'a> {
     /// The window's part of token `t`'s row.
     ///
     /// # Panics
-    /// If `t` is not below [`tokens`](Self::tokens).
+    /// Only with debug assertions, else what is returned is empty: if `t` is not below [`tokens`](Self::tokens).
     #[inline]
     pub fn row_mut(&mut self, t: usize) -> &mut [f32] {
-        assert!(t < self.tokens, "token {t} of {}", self.tokens);
+        if !holds(t < self.tokens, "no such token") {
+            return &mut [];
+        }
         // SAFETY: `first` points at column 0 of the window in row 0 of a matrix of `tokens` rows of `stride`
         // floats, of which the window covers `cols`; `t` is a row of it, and `&mut self` makes this the only borrow.
         unsafe { core::slice::from_raw_parts_mut(self.first.add(t * self.stride), self.cols) }
@@ -59,10 +63,11 @@ impl<'a> OutCols<'a> {
     /// While the result lives nothing else may touch these columns: the caller gives each of them out once.
     ///
     /// # Panics
-    /// If the columns are not within the window.
+    /// Only with debug assertions, else what is returned is empty: if the columns are not within the window.
     #[must_use]
     pub(crate) unsafe fn share(&self, first: usize, cols: usize) -> OutCols<'a> {
-        assert!(first <= self.cols && cols <= self.cols - first, "columns {first}+{cols} of {}", self.cols);
+        let fits = holds(first <= self.cols && cols <= self.cols - first, "no such columns");
+        let (first, cols) = if fits { (first, cols) } else { (0, 0) };
         // SAFETY: `first` is within a row (or one past its end when `cols` is 0), so the pointer stays in the matrix.
         let first = unsafe { self.first.add(first) };
         OutCols { first, stride: self.stride, tokens: self.tokens, cols, owner: PhantomData }
@@ -76,7 +81,7 @@ impl<'a> OutCols<'a> {
     /// As [`share`](Self::share), for these columns of these rows.
     ///
     /// # Panics
-    /// If the block is not within the window.
+    /// Only with debug assertions, else what is returned is empty: if the block is not within the window.
     #[must_use]
     #[allow(unsafe_code, reason = "blocks of a row-major matrix cannot be borrowed as slices of it")]
     pub(crate) unsafe fn share_block(
@@ -86,14 +91,11 @@ impl<'a> OutCols<'a> {
         first: usize,
         cols: usize,
     ) -> OutCols<'a> {
-        assert!(
-            from < self.tokens && tokens <= self.tokens - from,
-            "rows {from}+{tokens} of {}",
-            self.tokens
-        );
+        let fits = holds(from < self.tokens && tokens <= self.tokens - from, "no such rows");
+        let (from, tokens) = if fits { (from, tokens) } else { (0, 0) };
         // SAFETY: the caller keeps the promise of `share` for the rows that the block is cut to.
         let columns = unsafe { self.share(first, cols) };
-        // SAFETY: row `from` is one of the matrix's rows.
+        // SAFETY: row `from` is one of the matrix's rows, or 0.
         let first = unsafe { columns.first.add(from * self.stride) };
         OutCols { first, tokens, ..columns }
     }

@@ -1,6 +1,7 @@
 //! Dividing work among an executor's threads.
 
 use super::Executor;
+use crate::part::{holds, part_mut};
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +11,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// `slot_bytes`, one for each thread that takes part; there must be room for at least one slot.
 ///
 /// # Panics
-/// If `scratch` is shorter than `slot_bytes`.
+/// Only with debug assertions, else nothing is run: if `scratch` is shorter than `slot_bytes`.
 pub(crate) fn for_each_chunk(
     executor: &dyn Executor,
     chunks: usize,
@@ -18,11 +19,13 @@ pub(crate) fn for_each_chunk(
     slot_bytes: usize,
     task: &(dyn Fn(usize, &mut [u8]) + Sync),
 ) {
-    assert!(scratch.len() >= slot_bytes, "scratch of {} bytes, need {slot_bytes}", scratch.len());
+    if !holds(scratch.len() >= slot_bytes, "scratch has no room for a slot") {
+        return;
+    }
     let room = scratch.len().checked_div(slot_bytes).unwrap_or(usize::MAX);
     if chunks <= 1 || room == 1 || executor.threads() <= 1 {
         for chunk in 0..chunks {
-            task(chunk, &mut scratch[..slot_bytes]);
+            task(chunk, part_mut(scratch, 0, slot_bytes));
         }
         return;
     }
@@ -45,7 +48,7 @@ pub(crate) fn for_each_chunk(
         let chunk = next_chunk.fetch_add(1, Ordering::Relaxed);
         if chunk < chunks {
             // `room` slots may all be claimed, but no worker runs any more.
-            task(chunk, &mut scratch[..slot_bytes]);
+            task(chunk, part_mut(scratch, 0, slot_bytes));
         }
     }
 }
@@ -57,7 +60,7 @@ pub(crate) fn for_each_row<T: Send>(
     len: usize,
     task: &(dyn Fn(usize, &mut [T]) + Sync),
 ) {
-    let count = rows.len() / len;
+    let count = rows.len().checked_div(len).unwrap_or(0);
     let rows = Rows::new(rows, len);
     for_each_chunk(executor, count, &mut [], 0, &|i, _| {
         #[allow(unsafe_code, reason = "rows are claimed at run time, which the borrow checker cannot follow")]

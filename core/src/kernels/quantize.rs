@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "entries have target features, which only a proof makes safe to call")]
 
 use super::{ActKind, ActTokenMut, Mode};
+use crate::part::part_mut;
 use crate::quant::SUPER_BLOCK_LEN;
 
 /// Entry: kind, mode, activations, result.
@@ -58,10 +59,12 @@ fn blocks<const LEN: usize, const SUM: usize, const P: usize>(top: f32, x: &[f32
     let sum_count = sums.len() / P;
     for (b, x) in x.as_chunks::<LEN>().0.iter().enumerate() {
         let (scale, mut v) = fixed_point(top, x);
-        d[b] = scale;
+        if let Some(d) = d.get_mut(b) {
+            *d = scale;
+        }
         // The lowest digit first: what is left after the last is the top one.
         for p in (0..P).rev() {
-            let digits: &mut [i8; LEN] = match q[p * k + b * LEN..].first_chunk_mut() {
+            let digits: &mut [i8; LEN] = match part_mut(q, p * k + b * LEN, LEN).first_chunk_mut() {
                 Some(digits) => digits,
                 None => return,
             };
@@ -69,19 +72,27 @@ fn blocks<const LEN: usize, const SUM: usize, const P: usize>(top: f32, x: &[f32
                 *digit = *v as i8;
                 *v = (*v - i32::from(*digit)) >> 8;
             }
-            let sums = &mut sums[p * sum_count + b * LEN / SUM..][..LEN / SUM];
+            let sums = part_mut(sums, p * sum_count + b * LEN / SUM, LEN / SUM);
             for (sum, digits) in sums.iter_mut().zip(digits.as_chunks::<SUM>().0) {
                 *sum = digits.iter().map(|&q| i16::from(q)).sum();
             }
         }
     }
     // See `WRAP`.
-    for i in count..d.len() {
-        d[i] = d[i - count];
+    repeat(d, count);
+    for sums in sums.chunks_exact_mut(sum_count.max(1)) {
+        repeat(sums, k / SUM);
     }
-    for sums in sums.chunks_exact_mut(sum_count) {
-        for i in k / SUM..sum_count {
-            sums[i] = sums[i - k / SUM];
+}
+
+/// Fills what comes after the first `count` with these again.
+#[inline(always)]
+fn repeat<T: Copy>(all: &mut [T], count: usize) {
+    for i in count..all.len() {
+        if let Some(&from) = all.get(i.wrapping_sub(count))
+            && let Some(to) = all.get_mut(i)
+        {
+            *to = from;
         }
     }
 }

@@ -3,8 +3,11 @@
 #![allow(unsafe_code, reason = "entries have target features, which only a proof makes safe to call")]
 
 use super::float::{self, FloatTable};
-use super::{ActKind, ActToken, ActTokenMut, Acts, AttendJob, KvHead, KvType, Mode, OutCols};
-use super::{matmul, matvec, quantize};
+use super::{ActKind, ActToken, ActTokenMut, AttendJob, KvHead, KvType, Mode, OutCols};
+#[cfg(feature = "batch")]
+use super::{Acts, matmul};
+use super::{matvec, quantize};
+use crate::part::holds;
 use crate::quant::WeightFormat;
 use crate::simd::IsaKind;
 
@@ -15,6 +18,7 @@ pub struct Kernels {
     float: &'static FloatTable,
     quantize: quantize::Entry,
     matvec: &'static matvec::Table,
+    #[cfg(feature = "batch")]
     matmul: &'static matmul::Table,
 }
 
@@ -42,6 +46,7 @@ impl Kernels {
             float: &float::SCALAR,
             quantize: quantize::scalar,
             matvec: &matvec::SCALAR,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::SCALAR,
         }
     }
@@ -55,6 +60,7 @@ impl Kernels {
             float: &float::AVX2,
             quantize: quantize::avx2,
             matvec: &matvec::AVX2,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::AVX2,
         }
     }
@@ -68,6 +74,7 @@ impl Kernels {
             float: &float::AVX2,
             quantize: quantize::avx512,
             matvec: &matvec::AVX512,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::AVX512,
         }
     }
@@ -81,12 +88,13 @@ impl Kernels {
             float: &float::NEON,
             quantize: quantize::neon,
             matvec: &matvec::NEON,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::NEON,
         }
     }
 
     /// The kernels for Advanced SIMD with dot products.
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", feature = "batch"))]
     #[must_use]
     pub const fn dotprod(_: crate::simd::dotprod::Dotprod) -> Self {
         Self {
@@ -99,7 +107,7 @@ impl Kernels {
     }
 
     /// The kernels for Advanced SIMD with matrix multiplication of bytes.
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", feature = "batch"))]
     #[must_use]
     pub const fn i8mm(_: crate::simd::i8mm::I8mm) -> Self {
         Self {
@@ -117,37 +125,49 @@ impl Kernels {
         self.isa
     }
 
-    /// Bytes of scratch (aligned to 64) that [`matvec`](Self::matvec) and [`matmul`](Self::matmul) need for rows
-    /// of `k` weights in `format` and up to `tokens` tokens.
+    /// Bytes of scratch (aligned to 64) that multiplying rows of `k` weights in `format` with up to `tokens` tokens
+    /// needs, by [`matvec`](Self::matvec) or in a batch.
     #[must_use]
     pub const fn matmul_scratch_bytes(&self, format: WeightFormat, k: usize, tokens: usize) -> usize {
+        let one = if format.block_len() == 1 { 0 } else { matvec::scratch_bytes(k / format.block_len()) };
+        let many = self.batch_scratch_bytes(format, tokens);
+        if one > many { one } else { many }
+    }
+
+    /// Bytes of scratch that [`matmul`](Self::matmul) needs.
+    #[cfg(feature = "batch")]
+    const fn batch_scratch_bytes(&self, format: WeightFormat, tokens: usize) -> usize {
         match self.matmul.get(format) {
             None => float::matmul_scratch_bytes(tokens),
-            Some(_) => {
-                let one = matvec::scratch_bytes(k / format.block_len());
-                let many = if tokens > 1 { self.matmul.scratch_bytes(tokens) } else { 0 };
-                if one > many { one } else { many }
-            }
+            Some(_) if tokens > 1 => self.matmul.scratch_bytes(tokens),
+            Some(_) => 0,
         }
+    }
+
+    /// A token at a time needs no more for many.
+    #[cfg(not(feature = "batch"))]
+    const fn batch_scratch_bytes(&self, _: WeightFormat, _: usize) -> usize {
+        0
     }
 
     /// Quantizes one token's activations `x` into `out`, as `kind` and `mode` say. [`ActKind::Float`] is not
     /// quantized: nothing happens.
     ///
     /// # Panics
-    /// If `out` is not of the lengths that [`ActsMut`](super::ActsMut) gives a token of `x.len()` activations.
+    /// Only with debug assertions, else nothing is written: if `out` is not of the lengths that [`ActsMut`](super::ActsMut) gives a token of `x.len()` activations.
     pub fn quantize(&self, kind: ActKind, mode: Mode, x: &[f32], out: ActTokenMut<'_>) {
         if kind == ActKind::Float {
             return;
         }
-        let (k, planes, blocks) = (x.len(), mode.planes(), x.len() / kind.block_len());
-        assert!(k > 0 && k == blocks * kind.block_len(), "{k} activations are no whole number of blocks");
-        assert!(
-            out.q.len() == k * planes
-                && out.sums.len() == kind.sum_count(k) * planes
-                && out.d.len() == blocks + super::WRAP,
-            "the result must have a token's lengths"
-        );
+        let (k, planes, blocks) = (x.len(), mode.planes(), x.len() / kind.block_len().max(1));
+        let fits = k > 0
+            && k == blocks * kind.block_len()
+            && out.q.len() == k * planes
+            && out.sums.len() == kind.sum_count(k) * planes
+            && out.d.len() == blocks + super::WRAP;
+        if !holds(fits, "activations must be whole blocks, the result a token's lengths") {
+            return;
+        }
         // SAFETY: a `Kernels` is made only from proof that its entries can run here.
         unsafe { (self.quantize)(kind, mode, x, out) }
     }
@@ -155,7 +175,7 @@ impl Kernels {
     /// `out[r] = row r of weights · act`, for `out.len()` rows of `act.k` weights.
     ///
     /// # Panics
-    /// If a length does not fit or `scratch` is short or not aligned to 64.
+    /// Only with debug assertions, else nothing is written: if a length does not fit or `scratch` is short or not aligned to 64.
     pub fn matvec(
         &self,
         format: WeightFormat,
@@ -165,38 +185,39 @@ impl Kernels {
         scratch: &mut [u8],
     ) {
         let blocks = act.k / format.block_len();
-        assert_eq!(weights.len(), out.len() * blocks * format.block_bytes(), "weights of {} rows", out.len());
-        let float = match format {
-            WeightFormat::F32 => self.float.matvec_f32,
-            WeightFormat::F16 => self.float.matvec_f16,
-            WeightFormat::BF16 => self.float.matvec_bf16,
-            _ => {
-                let kind = ActKind::of(format);
-                assert!(blocks > 0 && act.k == blocks * format.block_len(), "rows must be whole blocks");
-                assert!(
-                    act.q.len() == act.k * act.planes
-                        && act.sums.len() == kind.sum_count(act.k) * act.planes
-                        && act.d.len() == blocks + super::WRAP,
-                    "the activations must have a token's lengths in the form that {format} reads"
-                );
-                let need = matvec::scratch_bytes(blocks);
-                assert!(scratch.len() >= need, "scratch of {} bytes, need {need}", scratch.len());
-                if let Some(entry) = self.matvec[format as usize] {
-                    // SAFETY: a `Kernels` is made only from proof that its entries can run here.
-                    unsafe { entry(weights, act, out, scratch) }
-                }
-                return;
+        if !holds(weights.len() == out.len() * blocks * format.block_bytes(), "weights must be `out`'s rows")
+        {
+            return;
+        }
+        let kind = ActKind::of(format);
+        if kind == ActKind::Float {
+            if holds(act.x.len() == act.k, "activations of a token")
+                && let Some(Some(entry)) = self.float.matvec.get(format as usize)
+            {
+                // SAFETY: a `Kernels` is made only from proof that its entries can run here.
+                unsafe { entry(weights, act.x, out) }
             }
-        };
-        assert_eq!(act.x.len(), act.k, "activations of a token");
-        // SAFETY: as above.
-        unsafe { float(weights, act.x, out) }
+            return;
+        }
+        let fits = blocks > 0
+            && act.k == blocks * format.block_len()
+            && act.q.len() == act.k * act.planes
+            && act.sums.len() == kind.sum_count(act.k) * act.planes
+            && act.d.len() == blocks + super::WRAP;
+        if holds(fits, "the activations must have a token's lengths in the form that the format reads")
+            && holds(scratch.len() >= matvec::scratch_bytes(blocks), "scratch is too short")
+            && let Some(entry) = self.matvec[format as usize]
+        {
+            // SAFETY: as above.
+            unsafe { entry(weights, act, out, scratch) }
+        }
     }
 
     /// `out[t][r] = row r of weights · token t`, for `out.cols()` rows and `acts.tokens()` tokens.
     ///
     /// # Panics
-    /// If a length does not fit or `scratch` is short or not aligned to 64.
+    /// Only with debug assertions, else nothing is written: if a length does not fit or `scratch` is short or not aligned to 64.
+    #[cfg(feature = "batch")]
     pub fn matmul(
         &self,
         format: WeightFormat,
@@ -205,31 +226,31 @@ impl Kernels {
         out: &mut OutCols<'_>,
         scratch: &mut [u8],
     ) {
-        let float = match format {
-            WeightFormat::F32 => self.float.matmul_f32,
-            WeightFormat::F16 => self.float.matmul_f16,
-            WeightFormat::BF16 => self.float.matmul_bf16,
-            _ => {
-                if let Some(entry) = self.matmul.get(format) {
-                    // SAFETY: a `Kernels` is made only from proof that its entries can run here.
-                    unsafe { entry(weights, acts, out, scratch) }
-                }
-                return;
+        if format.block_len() > 1 {
+            if let Some(entry) = self.matmul.get(format) {
+                // SAFETY: a `Kernels` is made only from proof that its entries can run here.
+                unsafe { entry(weights, acts, out, scratch) }
             }
-        };
-        assert!(
-            weights.len() == out.cols() * acts.k() * format.block_bytes() && acts.tokens() == out.tokens()
-        );
-        // SAFETY: as above.
-        unsafe { float(weights, acts, out, scratch) }
+            return;
+        }
+        let fits =
+            weights.len() == out.cols() * acts.k() * format.block_bytes() && acts.tokens() == out.tokens();
+        if holds(fits, "weights and `out` must be as many rows, activations and `out` as many tokens")
+            && let Some(Some(entry)) = self.float.matmul.get(format as usize)
+        {
+            // SAFETY: as above.
+            unsafe { entry(weights, acts, out, scratch) }
+        }
     }
 
     /// Root-mean-square norm (Zhang & Sennrich 2019): `out = x / sqrt(mean(x²) + eps) · w`.
     ///
     /// # Panics
-    /// If the lengths differ.
+    /// Only with debug assertions, else nothing is written: if the lengths differ.
     pub fn rms_norm(&self, x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
-        assert!(x.len() == w.len() && x.len() == out.len(), "x, w and out must have one length");
+        if !holds(x.len() == w.len() && x.len() == out.len(), "x, w and out must have one length") {
+            return;
+        }
         // SAFETY: a `Kernels` is made only from proof that its entries can run here.
         unsafe { (self.float.rms_norm)(x, w, eps, out) }
     }
@@ -237,9 +258,11 @@ impl Kernels {
     /// `x += y`.
     ///
     /// # Panics
-    /// If the lengths differ.
+    /// Only with debug assertions, else nothing is written: if the lengths differ.
     pub fn add_assign(&self, x: &mut [f32], y: &[f32]) {
-        assert_eq!(x.len(), y.len(), "x and y must have one length");
+        if !holds(x.len() == y.len(), "x and y must have one length") {
+            return;
+        }
         // SAFETY: as in `rms_norm`.
         unsafe { (self.float.add_assign)(x, y) }
     }
@@ -247,9 +270,11 @@ impl Kernels {
     /// SwiGLU (Shazeer 2020): `gate = silu(gate) · up`.
     ///
     /// # Panics
-    /// If the lengths differ.
+    /// Only with debug assertions, else nothing is written: if the lengths differ.
     pub fn swiglu(&self, gate: &mut [f32], up: &[f32]) {
-        assert_eq!(gate.len(), up.len(), "gate and up must have one length");
+        if !holds(gate.len() == up.len(), "gate and up must have one length") {
+            return;
+        }
         // SAFETY: as in `rms_norm`.
         unsafe { (self.float.swiglu)(gate, up) }
     }
@@ -259,33 +284,24 @@ impl Kernels {
     /// as they are.
     ///
     /// # Panics
-    /// If `x` is no whole number of heads.
+    /// Only with debug assertions, else nothing is written: if `x` is no whole number of heads.
     pub fn rope(&self, x: &mut [f32], head_len: usize, table: &[f32]) {
-        assert!(head_len > 0 && x.len().is_multiple_of(head_len), "x must be whole heads");
+        if !holds(head_len > 0 && x.len().is_multiple_of(head_len), "x must be whole heads") {
+            return;
+        }
         // SAFETY: as in `rms_norm`.
         unsafe { (self.float.rope)(x, head_len, table) }
-    }
-
-    /// `x = softmax(x)`. If any is a NaN or +∞, or all are −∞, all become NaN.
-    pub fn softmax(&self, x: &mut [f32]) {
-        // SAFETY: as in `rms_norm`.
-        unsafe { (self.float.softmax)(x) }
-    }
-
-    /// The largest of `x`, passing over NaNs (−∞ of none), and whether all are finite.
-    #[must_use]
-    pub fn max_and_finite(&self, x: &[f32]) -> (f32, bool) {
-        // SAFETY: as in `rms_norm`.
-        unsafe { (self.float.max_and_finite)(x) }
     }
 
     /// Converts `src` to little-endian `kv` numbers in `dst`; halves are rounded to nearest even, and beyond
     /// ±65504 become infinite.
     ///
     /// # Panics
-    /// If `dst` does not have `kv.bytes()` for each float.
+    /// Only with debug assertions, else nothing is written: if `dst` does not have `kv.bytes()` for each float.
     pub fn kv_store(&self, kv: KvType, src: &[f32], dst: &mut [u8]) {
-        assert_eq!(dst.len(), src.len() * kv.bytes(), "dst must have room for src exactly");
+        if !holds(dst.len() == src.len() * kv.bytes(), "dst must have room for src exactly") {
+            return;
+        }
         // SAFETY: as in `rms_norm`.
         unsafe { (self.float.kv_store)(kv, src, dst) }
     }
@@ -310,7 +326,7 @@ impl Kernels {
     /// with `q` at `q[t·q_stride + g·key_len ..]`.
     ///
     /// # Panics
-    /// If a buffer is too short for that, or a head empty.
+    /// Only with debug assertions, else nothing is written: if a buffer is too short for that, or a head empty.
     pub fn attend(
         &self,
         kv: &KvHead<'_>,
@@ -325,13 +341,21 @@ impl Kernels {
             return;
         }
         let (positions, bytes) = (first_pos + tokens, kv.kv_type.bytes());
-        assert!(kv.key_len > 0 && kv.value_len > 0, "a head cannot be empty");
-        assert!(kv.k.len() / bytes / kv.key_len >= positions, "keys of {positions} positions");
-        assert!(kv.v.len() / bytes / kv.value_len >= positions, "values of {positions} positions");
-        assert!(q.len() >= (tokens - 1) * q_stride + group * kv.key_len, "queries of {tokens} tokens");
-        assert!(out.tokens() >= tokens && out.cols() >= group * kv.value_len, "out must be tokens x heads");
-        let need = self.attend_scratch_bytes(kv.key_len, kv.value_len, positions, 1, 1);
-        assert!(scratch.len() >= need, "scratch of {} bytes, need {need}", scratch.len());
+        let fits = kv.key_len > 0
+            && kv.value_len > 0
+            && kv.k.len() / bytes / kv.key_len >= positions
+            && kv.v.len() / bytes / kv.value_len >= positions
+            && q.len() >= (tokens - 1) * q_stride + group * kv.key_len
+            && out.tokens() >= tokens
+            && out.cols() >= group * kv.value_len;
+        if !holds(fits, "heads, queries and results must be as many as the job says, and not empty")
+            || !holds(
+                scratch.len() >= self.attend_scratch_bytes(kv.key_len, kv.value_len, positions, 1, 1),
+                "scratch is too short",
+            )
+        {
+            return;
+        }
         // SAFETY: as in `rms_norm`.
         unsafe { (self.float.attend)(kv, q, q_stride, job, out, scratch) }
     }

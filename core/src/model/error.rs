@@ -3,6 +3,7 @@
 use super::TensorName;
 use crate::gguf::{GgufError, MAX_DIMS};
 use crate::quant::WeightFormat;
+use crate::text::{Figure, Listed};
 use core::fmt;
 
 /// Why a container does not hold a model that barre can run.
@@ -132,6 +133,9 @@ impl From<GgufError> for ModelError {
 
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the model is refused");
+        }
         match self {
             Self::Gguf(e) => e.fmt(f),
             Self::UnsupportedArch { name } => write!(f, "architecture `{name}` is not supported"),
@@ -143,7 +147,7 @@ impl fmt::Display for ModelError {
             ),
             Self::MissingKey { key } => write!(f, "the file lacks the hyperparameter `{key}`"),
             Self::BadHparam { key, value, must } => {
-                write!(f, "hyperparameter `{key}` is {value}; it must be {must}")
+                write!(f, "hyperparameter `{key}` is {}; it must be {must}", Figure(*value))
             }
             Self::BadLayerArray { key, len, layers } => {
                 write!(f, "hyperparameter `{key}` has {len} elements for {layers} layers")
@@ -156,14 +160,15 @@ impl fmt::Display for ModelError {
             Self::ShapeMismatch { tensor, want, got } => {
                 let rank = got.iter().rposition(|&n| n != 1).map_or(0, |last| last.saturating_add(1)).max(2);
                 let got = got.get(..rank).unwrap_or(got);
-                write!(f, "tensor `{tensor}` has shape {got:?}, the hyperparameters ask for {want:?}")
+                let (got, want) = (Listed(got), Listed(want));
+                write!(f, "tensor `{tensor}` has shape {got}, the hyperparameters ask for {want}")
             }
             Self::BadDim { tensor } => write!(f, "tensor `{tensor}` has no elements"),
             Self::TypeNotSupported { tensor, ggml_type } => {
                 write!(f, "tensor `{tensor}` has GGML type {ggml_type}, which its role cannot have")
             }
             Self::FormatNotCompiled { tensor, format } => {
-                let feature = format.feature().unwrap_or_default();
+                let feature = format.feature();
                 write!(f, "tensor `{tensor}` is {format}, which this build leaves out (feature `{feature}`)")
             }
             Self::RowNotBlockMultiple { tensor, format, k } => {

@@ -7,12 +7,13 @@
 use super::pins::in_file_order;
 use super::plan::ATTEND_TOKENS;
 use super::weights::{WeightError, WeightMemory, Weights};
-use super::{Layer, LayerShape, Model, Plan, State, Vector};
+use super::{LayerShape, Model, Plan, State, Vector};
 use crate::io::ReadAt;
 use crate::kernels::{
     ActKind, Acts, ActsMut, AttendJob, Compute, KvHead, KvType, Mode, OutCols, attend_all, for_each_row,
     rope_table,
 };
+use crate::part::{part, part_mut};
 use crate::quant::WeightFormat;
 
 /// The batch: `tokens` positions from `first` on, of which the last `heads` are to have logits.
@@ -45,9 +46,9 @@ pub(crate) fn embed<R: ReadAt>(
     weights.begin_pass(model, state.pins);
     let factors = model.rope_freqs().map(|v| vector(state.vectors, v));
     for t in 0..batch.tokens {
-        let token = state.tokens[batch.first + t] as usize;
-        weights.row(model.token_embd(), token, state.embd_row, &mut state.x[t * d..][..d])?;
-        let row = &mut state.rope[t * n_rot..][..n_rot];
+        let token = state.tokens.get(batch.first + t).map_or(0, |&token| token as usize);
+        weights.row(model.token_embd(), token, state.embd_row, part_mut(state.x, t * d, d))?;
+        let row = part_mut(state.rope, t * n_rot, n_rot);
         rope_table(batch.first + t, n_rot, hparams.rope_freq_base, hparams.rope_freq_scale, factors, row);
     }
     Ok(())
@@ -63,18 +64,21 @@ pub(crate) fn attention<R: ReadAt>(
     index: usize,
     batch: Batch,
 ) -> Result<(), WeightError> {
-    let (hparams, layer, shape) = (model.hparams(), &model.layers()[index], &model.hparams().layers[index]);
+    let hparams = model.hparams();
+    let (Some(layer), Some(shape)) = (model.layers().get(index), hparams.layers.get(index)) else {
+        return Ok(());
+    };
     let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.tokens);
     let d = hparams.embedding_length;
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
     let queries = batch.in_layer(model, index);
     let before = tokens - queries;
-    let (x, xn) = (&mut state.x[..tokens * d], &mut state.xn[..tokens * d]);
-    let q = &mut state.q[..queries * shape.query_len];
-    let k = &mut state.k[..tokens * shape.key_len_all];
-    let v = &mut state.v[..tokens * shape.value_len_all];
-    let attended = &mut state.attended[..queries * shape.attn_len];
+    let (x, xn) = (part_mut(state.x, 0, tokens * d), part_mut(state.xn, 0, tokens * d));
+    let q = part_mut(state.q, 0, queries * shape.query_len);
+    let k = part_mut(state.k, 0, tokens * shape.key_len_all);
+    let v = part_mut(state.v, 0, tokens * shape.value_len_all);
+    let attended = part_mut(state.attended, 0, queries * shape.attn_len);
 
     norm(compute, x, vector(state.vectors, &layer.attn_norm), hparams.rms_epsilon, xn);
     {
@@ -94,8 +98,8 @@ pub(crate) fn attention<R: ReadAt>(
     add_bias(compute, v, state.vectors, layer.attn_v_bias.as_ref());
 
     let (head_len, n_rot) = (hparams.key_length, hparams.rope_dimension_count);
-    let rope = &state.rope[..tokens * n_rot];
-    let rotate = |t: usize, heads: &mut [f32]| kernels.rope(heads, head_len, &rope[t * n_rot..][..n_rot]);
+    let rope = part(state.rope, 0, tokens * n_rot);
+    let rotate = |t: usize, heads: &mut [f32]| kernels.rope(heads, head_len, part(rope, t * n_rot, n_rot));
     for_each_row(compute.executor, q, shape.query_len, &|t, heads| rotate(before + t, heads));
     for_each_row(compute.executor, k, shape.key_len_all, &rotate);
 
@@ -108,7 +112,7 @@ pub(crate) fn attention<R: ReadAt>(
         &AttendJob {
             first_pos: batch.first + before,
             tokens: queries,
-            group: shape.head_count / shape.head_count_kv,
+            group: shape.head_count.checked_div(shape.head_count_kv).unwrap_or(0),
             scale: hparams.attention_scale,
         },
         shape.head_count_kv,
@@ -119,7 +123,7 @@ pub(crate) fn attention<R: ReadAt>(
     );
 
     let formats = [layer.attn_output.format()];
-    let (x, xn) = (&mut x[before * d..], &mut xn[before * d..]);
+    let (x, xn) = (part_mut(x, before * d, queries * d), part_mut(xn, before * d, queries * d));
     let input =
         Input::new(compute, mode, attended, shape.attn_len, queries, &formats, state.acts32, state.acts256);
     weights.multiply(compute, memory, &layer.attn_output, &input.of(formats[0]), xn, scratch)?;
@@ -138,14 +142,17 @@ pub(crate) fn feed_forward<R: ReadAt>(
     index: usize,
     batch: Batch,
 ) -> Result<(), WeightError> {
-    let (hparams, layer): (_, &Layer) = (model.hparams(), &model.layers()[index]);
+    let hparams = model.hparams();
+    let (Some(layer), Some(shape)) = (model.layers().get(index), hparams.layers.get(index)) else {
+        return Ok(());
+    };
     let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.in_layer(model, index));
     let before = batch.tokens - tokens;
-    let (d, ff) = (hparams.embedding_length, hparams.layers[index].feed_forward_length);
+    let (d, ff) = (hparams.embedding_length, shape.feed_forward_length);
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
-    let (x, xn) = (&mut state.x[before * d..][..tokens * d], &mut state.xn[..tokens * d]);
-    let (gate, up) = (&mut state.gate[..tokens * ff], &mut state.up[..tokens * ff]);
+    let (x, xn) = (part_mut(state.x, before * d, tokens * d), part_mut(state.xn, 0, tokens * d));
+    let (gate, up) = (part_mut(state.gate, 0, tokens * ff), part_mut(state.up, 0, tokens * ff));
 
     norm(compute, x, vector(state.vectors, &layer.ffn_norm), hparams.rms_epsilon, xn);
     {
@@ -162,7 +169,7 @@ pub(crate) fn feed_forward<R: ReadAt>(
     add_bias(compute, gate, state.vectors, layer.ffn_gate_bias.as_ref());
     add_bias(compute, up, state.vectors, layer.ffn_up_bias.as_ref());
     let up = &*up;
-    for_each_row(compute.executor, gate, ff, &|t, gate| kernels.swiglu(gate, &up[t * ff..][..ff]));
+    for_each_row(compute.executor, gate, ff, &|t, gate| kernels.swiglu(gate, part(up, t * ff, ff)));
 
     let formats = [layer.ffn_down.format()];
     let input = Input::new(compute, mode, gate, ff, tokens, &formats, state.acts32, state.acts256);
@@ -184,7 +191,7 @@ pub(crate) fn head<R: ReadAt>(
     let (hparams, mode) = (model.hparams(), plan.limits().mode);
     let d = hparams.embedding_length;
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
-    let (x, xn) = (&state.x[t * d..][..d], &mut state.xn[..d]);
+    let (x, xn) = (part(state.x, t * d, d), part_mut(state.xn, 0, d));
     norm(compute, x, vector(state.vectors, model.output_norm()), hparams.rms_epsilon, xn);
     let formats = [model.output().format()];
     let input = Input::new(compute, mode, xn, d, 1, &formats, state.acts32, state.acts256);
@@ -218,7 +225,7 @@ impl<'a> Input<'a> {
             }
             let mut acts = ActsMut::new(kind, mode, k, tokens, memory)?;
             acts.fill(compute.executor, &|t, out| {
-                compute.kernels.quantize(kind, mode, &x[t * k..][..k], out)
+                compute.kernels.quantize(kind, mode, part(x, t * k, k), out)
             });
             Some(acts.finish())
         };
@@ -265,10 +272,10 @@ impl Cache {
         let parts = [(self.keys, self.key_len, k), (self.values, self.value_len, v)];
         for (start, len, rows) in parts {
             let bytes = len * self.kv.bytes();
-            for (t, row) in rows.chunks_exact(len * self.heads).enumerate() {
-                for (head, values) in row.chunks_exact(len).enumerate() {
+            for (t, row) in rows.chunks_exact((len * self.heads).max(1)).enumerate() {
+                for (head, values) in row.chunks_exact(len.max(1)).enumerate() {
                     let at = start + (head * self.context + batch.first + t) * bytes;
-                    compute.kernels.kv_store(self.kv, values, &mut cache[at..][..bytes]);
+                    compute.kernels.kv_store(self.kv, values, part_mut(cache, at, bytes));
                 }
             }
         }
@@ -278,7 +285,7 @@ impl Cache {
     fn head<'c>(&self, cache: &'c [u8], head: usize, positions: usize) -> KvHead<'c> {
         let part = |start: usize, len: usize| {
             let bytes = len * self.kv.bytes();
-            &cache[start + head * self.context * bytes..][..positions * bytes]
+            part(cache, start + head * self.context * bytes, positions * bytes)
         };
         KvHead {
             kv_type: self.kv,
@@ -291,21 +298,23 @@ impl Cache {
 }
 
 fn vector<'v>(vectors: &'v [f32], v: &Vector) -> &'v [f32] {
-    &vectors[v.slot()..][..v.len()]
+    part(vectors, v.slot(), v.len())
 }
 
 fn norm(compute: Compute<'_>, x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     let d = w.len();
-    for_each_row(compute.executor, out, d, &|t, out| compute.kernels.rms_norm(&x[t * d..][..d], w, eps, out));
+    for_each_row(compute.executor, out, d, &|t, out| {
+        compute.kernels.rms_norm(part(x, t * d, d), w, eps, out)
+    });
 }
 
 fn add(compute: Compute<'_>, x: &mut [f32], y: &[f32], d: usize) {
-    for_each_row(compute.executor, x, d, &|t, x| compute.kernels.add_assign(x, &y[t * d..][..d]));
+    for_each_row(compute.executor, x, d, &|t, x| compute.kernels.add_assign(x, part(y, t * d, d)));
 }
 
 fn add_bias(compute: Compute<'_>, rows: &mut [f32], vectors: &[f32], bias: Option<&Vector>) {
     let Some(bias) = bias.map(|b| vector(vectors, b)) else { return };
-    for row in rows.chunks_exact_mut(bias.len()) {
+    for row in rows.chunks_exact_mut(bias.len().max(1)) {
         compute.kernels.add_assign(row, bias);
     }
 }

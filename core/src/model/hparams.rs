@@ -9,8 +9,10 @@
 )]
 
 use super::{ModelError, Role, TensorName};
+use crate::aside::{Aside, Failed};
 use crate::gguf::{Gguf, GgufError, MetaEntry, ValueType};
 use crate::io::ReadAt;
+use crate::part::{append, push, resize};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
@@ -78,31 +80,40 @@ impl Hparams {
     /// # Errors
     /// [`ModelError`] naming the key that is missing or out of range.
     pub fn read(gguf: &Gguf, reader: &mut impl ReadAt) -> Result<Self, ModelError> {
-        let mut keys = Keys { gguf, arch: TensorName::new("general") };
+        let aside = &Aside::new(ModelError::MissingKey { key: "" });
+        let keys = Keys { gguf, arch: TensorName::new("general"), aside };
+        Self::read_aside(keys, reader).map_err(|failed| aside.take(failed))
+    }
+
+    fn read_aside(mut keys: Keys<'_>, mut reader: &mut dyn ReadAt) -> Result<Self, Failed> {
+        let aside = keys.aside;
+        let missing = |key| aside.fail(ModelError::MissingKey { key });
+        let bad = |key, value, must| aside.fail(bad(key, value, must));
         if let Some(kind) = keys.text("type")?
             && kind.as_str() != "model"
         {
-            return Err(ModelError::UnsupportedKind { kind });
+            return Err(aside.fail(ModelError::UnsupportedKind { kind }));
         }
         // Only the first part has an architecture, so this comes before what the others lack.
-        let count = gguf.uint("split.count")?.unwrap_or(1);
+        let count = aside.check(keys.gguf.uint("split.count"))?.unwrap_or(1);
         if count > 1 {
-            return Err(ModelError::Split { no: gguf.uint("split.no")?.unwrap_or(0), count });
+            let no = aside.check(keys.gguf.uint("split.no"))?.unwrap_or(0);
+            return Err(aside.fail(ModelError::Split { no, count }));
         }
-        let arch =
-            keys.text("architecture")?.ok_or(ModelError::MissingKey { key: "general.architecture" })?;
+        let arch = keys.text("architecture")?.ok_or_else(|| missing("general.architecture"))?;
         if arch.as_str() != "llama" {
-            return Err(ModelError::UnsupportedArch { name: arch });
+            return Err(aside.fail(ModelError::UnsupportedArch { name: arch }));
         }
         keys.arch = arch;
 
         let block_count = keys.required("block_count", 1, MAX_LAYERS)?;
         let embedding_length = keys.required("embedding_length", 1, MAX_WIDTH)?;
         let context_length = keys.required("context_length", 1, MAX_CONTEXT)?;
-        let heads = keys.per_layer("attention.head_count", block_count, MAX_HEADS, None, reader)?;
+        let heads = keys.per_layer("attention.head_count", block_count, MAX_HEADS, None, &mut reader)?;
         let heads_kv =
-            keys.per_layer("attention.head_count_kv", block_count, MAX_HEADS, Some(&heads), reader)?;
-        let feed_forward = keys.per_layer("feed_forward_length", block_count, MAX_WIDTH, None, reader)?;
+            keys.per_layer("attention.head_count_kv", block_count, MAX_HEADS, Some(&heads), &mut reader)?;
+        let feed_forward =
+            keys.per_layer("feed_forward_length", block_count, MAX_WIDTH, None, &mut reader)?;
         let first_heads = heads.first().copied().unwrap_or(1);
         // The default of both, whatever the other is.
         let share = || {
@@ -126,7 +137,7 @@ impl Hparams {
             .unwrap_or(10_000.0);
         let rms_epsilon = keys
             .float("attention.layer_norm_rms_epsilon", "finite and positive", |x| x.is_finite() && x > 0.0)?
-            .ok_or(ModelError::MissingKey { key: "attention.layer_norm_rms_epsilon" })?;
+            .ok_or_else(|| missing("attention.layer_norm_rms_epsilon"))?;
         let rope_freq_scale = keys.rope_freq_scale()?;
 
         let experts = keys.optional("expert_count", 0, MAX_WIDTH)?.unwrap_or(0);
@@ -135,7 +146,8 @@ impl Hparams {
             return Err(bad("expert_used_count", experts_used, "1 to expert_count"));
         }
         if experts > 0 {
-            return Err(ModelError::Unsupported { key: "expert_count", what: "a mixture of experts" });
+            let what = "a mixture of experts";
+            return Err(aside.fail(ModelError::Unsupported { key: "expert_count", what }));
         }
 
         let mut hparams = Self {
@@ -155,7 +167,7 @@ impl Hparams {
         hparams
             .layers
             .try_reserve_exact(block_count)
-            .map_err(|_| ModelError::OutOfMemory { what: "the layers' lengths" })?;
+            .map_err(|_| aside.fail(ModelError::OutOfMemory { what: "the layers' lengths" }))?;
         for ((&head_count, &head_count_kv), &feed_forward_length) in
             heads.iter().zip(&heads_kv).zip(&feed_forward)
         {
@@ -164,11 +176,8 @@ impl Hparams {
             }
             let product = |key, count: usize, len: usize| {
                 // Such a head count times such a length is no layer of any model.
-                count.checked_mul(len).filter(|&n| n as u64 <= MAX_WIDTH).ok_or(bad(
-                    key,
-                    len,
-                    "of a sane product with the head count",
-                ))
+                let product = count.checked_mul(len).filter(|&n| n as u64 <= MAX_WIDTH);
+                product.ok_or_else(|| bad(key, len, "of a sane product with the head count"))
             };
             let shape = LayerShape {
                 head_count,
@@ -183,7 +192,7 @@ impl Hparams {
             // At most 512 layers of 2 · 2^20.
             hparams.kv_len_all =
                 hparams.kv_len_all.saturating_add(shape.key_len_all).saturating_add(shape.value_len_all);
-            hparams.layers.push(shape);
+            push(&mut hparams.layers, shape);
         }
         Ok(hparams)
     }
@@ -193,6 +202,7 @@ impl Hparams {
 struct Keys<'g> {
     gguf: &'g Gguf,
     arch: TensorName,
+    aside: &'g Aside<ModelError>,
 }
 
 impl<'g> Keys<'g> {
@@ -202,22 +212,24 @@ impl<'g> Keys<'g> {
         self.gguf.get(full.as_str())
     }
 
-    fn text(&self, key: &'static str) -> Result<Option<TensorName>, ModelError> {
-        Ok(self.find(key).map(|e| e.text()).transpose()?.map(TensorName::new))
+    fn text(&self, key: &'static str) -> Result<Option<TensorName>, Failed> {
+        let Some(entry) = self.find(key) else { return Ok(None) };
+        self.aside.check(entry.text()).map(|text| Some(TensorName::new(text)))
     }
 
-    fn required(&self, key: &'static str, min: u64, max: u64) -> Result<usize, ModelError> {
-        self.optional(key, min, max)?.ok_or(ModelError::MissingKey { key })
+    fn required(&self, key: &'static str, min: u64, max: u64) -> Result<usize, Failed> {
+        self.optional(key, min, max)?.ok_or_else(|| self.aside.fail(ModelError::MissingKey { key }))
     }
 
-    fn optional(&self, key: &'static str, min: u64, max: u64) -> Result<Option<usize>, ModelError> {
+    fn optional(&self, key: &'static str, min: u64, max: u64) -> Result<Option<usize>, Failed> {
         let Some(entry) = self.find(key) else { return Ok(None) };
         match entry.uint() {
-            Ok(value) => count(key, value, min, max).map(Some),
+            Ok(value) => self.count(key, value, min, max).map(Some),
             Err(GgufError::OutOfRange { .. }) => {
-                Err(ModelError::BadHparam { key, value: entry.int()? as f64, must: "not negative" })
+                let value = self.aside.check(entry.int())? as f64;
+                Err(self.aside.fail(ModelError::BadHparam { key, value, must: "not negative" }))
             }
-            Err(e) => Err(e.into()),
+            Err(e) => Err(self.aside.fail(e.into())),
         }
     }
 
@@ -226,13 +238,13 @@ impl<'g> Keys<'g> {
         key: &'static str,
         must: &'static str,
         good: fn(f32) -> bool,
-    ) -> Result<Option<f32>, ModelError> {
+    ) -> Result<Option<f32>, Failed> {
         let Some(entry) = self.find(key) else { return Ok(None) };
-        let value = entry.float()?;
+        let value = self.aside.check(entry.float())?;
         if good(value) {
             Ok(Some(value))
         } else {
-            Err(ModelError::BadHparam { key, value: value.into(), must })
+            Err(self.aside.fail(ModelError::BadHparam { key, value: value.into(), must }))
         }
     }
 
@@ -243,33 +255,34 @@ impl<'g> Keys<'g> {
         layers: usize,
         max: u64,
         default: Option<&[usize]>,
-        reader: &mut impl ReadAt,
-    ) -> Result<Vec<usize>, ModelError> {
+        reader: &mut &mut dyn ReadAt,
+    ) -> Result<Vec<usize>, Failed> {
         let mut values = Vec::new();
         values
             .try_reserve_exact(layers)
-            .map_err(|_| ModelError::OutOfMemory { what: "the layers' lengths" })?;
+            .map_err(|_| self.aside.fail(ModelError::OutOfMemory { what: "the layers' lengths" }))?;
         match (self.find(key), default) {
-            (None, None) => return Err(ModelError::MissingKey { key }),
-            (None, Some(default)) => values.extend_from_slice(default),
+            (None, None) => return Err(self.aside.fail(ModelError::MissingKey { key })),
+            (None, Some(default)) => append(&mut values, default),
             (Some(entry), _) if entry.value_type() == ValueType::Array => {
-                let array = entry.array()?;
+                let array = self.aside.check(entry.array())?;
                 if array.len() != layers as u64 {
-                    return Err(ModelError::BadLayerArray { key, len: array.len(), layers });
+                    let len = array.len();
+                    return Err(self.aside.fail(ModelError::BadLayerArray { key, len, layers }));
                 }
                 for layer in 0..array.len() {
                     let mut value = [0];
-                    array.read_uint(reader, layer, &mut value)?;
+                    self.aside.check(array.read_uint(reader, layer, &mut value))?;
                     let [value] = value;
-                    values.push(count(key, value, 1, max)?);
+                    push(&mut values, self.count(key, value, 1, max)?);
                 }
             }
-            (Some(_), _) => values.resize(layers, self.required(key, 1, max)?),
+            (Some(_), _) => resize(&mut values, layers, self.required(key, 1, max)?),
         }
         Ok(values)
     }
 
-    fn rope_freq_scale(&self) -> Result<f32, ModelError> {
+    fn rope_freq_scale(&self) -> Result<f32, Failed> {
         let kind = self.text("rope.scaling.type")?;
         let good = |x: f32| x.is_finite() && x > 0.0 && (1.0 / x).is_finite();
         let must = "finite and positive, as must be its inverse";
@@ -281,35 +294,38 @@ impl<'g> Keys<'g> {
         match kind.as_ref().map(TensorName::as_str) {
             None | Some("linear") => Ok(1.0 / factor.unwrap_or(1.0)),
             Some("none") => Ok(1.0),
-            Some(_) => Err(ModelError::Unsupported {
+            Some(_) => Err(self.aside.fail(ModelError::Unsupported {
                 key: "rope.scaling.type",
                 what: "a type other than none and linear",
-            }),
+            })),
         }
     }
 
     /// The number of tokens: of the file's own list, or, in a file without one, `vocab_size`, or the embedding's rows.
-    fn vocab_size(&self) -> Result<usize, ModelError> {
+    fn vocab_size(&self) -> Result<usize, Failed> {
         let key = "vocab_size";
         if let Some(tokens) = self.gguf.get("tokenizer.ggml.tokens") {
-            return count(key, tokens.array()?.len(), 1, MAX_VOCAB);
+            let len = self.aside.check(tokens.array())?.len();
+            return self.count(key, len, 1, MAX_VOCAB);
         }
         if let Some(size) = self.optional(key, 1, MAX_VOCAB)? {
             return Ok(size);
         }
         let embd = Role::TokenEmbd.name(None, ".weight");
-        let rows = self.gguf.tensor(embd.as_str()).ok_or(ModelError::MissingTensor { name: embd })?.n();
-        count(key, rows, 1, MAX_VOCAB)
+        let missing = || self.aside.fail(ModelError::MissingTensor { name: embd });
+        let rows = self.gguf.tensor(embd.as_str()).ok_or_else(missing)?.n();
+        self.count(key, rows, 1, MAX_VOCAB)
     }
-}
 
-fn count(key: &'static str, value: u64, min: u64, max: u64) -> Result<usize, ModelError> {
-    if value < min {
-        return Err(ModelError::BadHparam { key, value: value as f64, must: "at least 1" });
-    }
-    match usize::try_from(value) {
-        Ok(n) if value <= max => Ok(n),
-        _ => Err(ModelError::Limit { key, value, max }),
+    fn count(&self, key: &'static str, value: u64, min: u64, max: u64) -> Result<usize, Failed> {
+        if value < min {
+            let (value, must) = (value as f64, "at least 1");
+            return Err(self.aside.fail(ModelError::BadHparam { key, value, must }));
+        }
+        match usize::try_from(value) {
+            Ok(n) if value <= max => Ok(n),
+            _ => Err(self.aside.fail(ModelError::Limit { key, value, max })),
+        }
     }
 }
 

@@ -66,6 +66,8 @@ impl WeightPlacement {
     /// Bytes of weights that are read at a time where they are read each time they are needed.
     pub(crate) const fn chunk(self) -> Option<usize> {
         match self {
+            // Known when compiling, so that nothing of streaming is linked.
+            _ if !cfg!(feature = "streaming") => None,
             Self::Mapped | Self::Resident => None,
             Self::Streamed { window } | Self::Pinned { window, .. } => Some(window),
             Self::Lent { chunk, .. } => Some(chunk),
@@ -75,6 +77,7 @@ impl WeightPlacement {
     /// Bytes for copies of a part of the weights; `None` where it is all or nothing.
     pub(crate) const fn pinned(self) -> Option<usize> {
         match self {
+            _ if !cfg!(feature = "streaming") => None,
             Self::Mapped | Self::Resident | Self::Streamed { .. } => None,
             Self::Pinned { pinned, .. } | Self::Lent { pinned, .. } => Some(pinned),
         }
@@ -112,6 +115,11 @@ pub enum PlanError {
         /// The largest possible.
         have: u64,
     },
+    /// This build leaves out what the plan asks for.
+    NotCompiled {
+        /// The feature of `barre-core` that brings it.
+        feature: &'static str,
+    },
     /// The budget is below the smallest with which the model runs at all.
     OverBudget {
         /// The first region that has no room any more.
@@ -125,7 +133,11 @@ pub enum PlanError {
 
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the plan is refused");
+        }
         match *self {
+            Self::NotCompiled { feature } => write!(f, "this build leaves out the feature `{feature}`"),
             Self::BadLimit { limit, value, min, max } => {
                 write!(f, "{limit} is {value}; it must be {min} to {max}")
             }

@@ -28,4 +28,5 @@ pub use tensors::{Layer, Matrix, Model, Role, TensorName, Vector};
 
 pub(crate) use forward::{Batch, attention, embed, feed_forward, head};
 pub(crate) use state::{Arenas, State};
+pub(crate) use tensors::MatrixId;
 pub(crate) use weights::{WeightError, Weights};

@@ -198,6 +198,9 @@ impl Plan {
         let most = isize::MAX.unsigned_abs();
         match &mut limits.weights {
             WeightPlacement::Mapped | WeightPlacement::Resident => {}
+            _ if !cfg!(feature = "streaming") => {
+                return Err(PlanError::NotCompiled { feature: "streaming" });
+            }
             WeightPlacement::Streamed { window } => range("stream window", *window, longest_row, most)?,
             WeightPlacement::Pinned { pinned, window } => {
                 range("stream window", *window, longest_row, most)?;
@@ -289,6 +292,7 @@ impl Plan {
         let resident_bytes = match limits.weights {
             WeightPlacement::Mapped | WeightPlacement::Resident => matrix_bytes,
             WeightPlacement::Streamed { .. } => 0,
+            _ if !cfg!(feature = "streaming") => 0,
             WeightPlacement::Pinned { pinned, .. } | WeightPlacement::Lent { pinned, .. } => {
                 for_each_pin(model, pinned as u64, |_, _| {})
             }
@@ -466,6 +470,9 @@ impl Plan {
 /// Bytes of a lending reader's buffers.
 fn reader_bytes(weights: WeightPlacement) -> Result<usize, PlanError> {
     let WeightPlacement::Lent { chunk, slots, .. } = weights else { return Ok(0) };
+    if !cfg!(feature = "streaming") {
+        return Ok(0);
+    }
     chunk
         .checked_next_multiple_of(LENT_PAGE)
         .and_then(|whole| whole.checked_add(LENT_PAGE))

@@ -9,9 +9,12 @@
 )]
 
 use super::{Hparams, ModelError};
+use crate::aside::{Aside, Failed};
 use crate::gguf::{Gguf, MAX_DIMS, TensorInfo};
 use crate::io::{AbsOffset, ReadAt};
+use crate::part::{copy, push};
 use crate::quant::WeightFormat;
+use crate::text::write_escaped;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
@@ -48,7 +51,7 @@ impl fmt::Write for TensorName {
             let start = usize::from(self.len);
             let end = start.saturating_add(encoded.len());
             let Some(room) = self.bytes.get_mut(start..end) else { return Ok(()) };
-            room.copy_from_slice(encoded);
+            copy(room, encoded);
             self.len = u8::try_from(end).unwrap_or(self.len);
         }
         Ok(())
@@ -59,7 +62,7 @@ impl fmt::Display for TensorName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The name of an architecture is whatever the file says: nothing that moves the cursor or ends the line.
         if self.as_str().contains(char::is_control) {
-            return self.as_str().escape_debug().fmt(f);
+            return write_escaped(f, self.as_str());
         }
         f.pad(self.as_str())
     }
@@ -67,7 +70,7 @@ impl fmt::Display for TensorName {
 
 impl fmt::Debug for TensorName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
+        write!(f, "\"{self}\"")
     }
 }
 
@@ -164,7 +167,12 @@ impl Matrix {
     /// The name without `.weight`, as in `blk.0.attn_q`.
     #[must_use]
     pub fn name(&self) -> TensorName {
-        self.role.name(self.layer, "")
+        self.id().name()
+    }
+
+    /// What it takes to name the matrix.
+    pub(crate) const fn id(&self) -> MatrixId {
+        MatrixId { role: self.role, layer: self.layer }
     }
 
     /// What the matrix does.
@@ -227,6 +235,20 @@ impl Matrix {
             (None, _) => (layers, 0),
         };
         layer.saturating_mul(MATRICES_PER_LAYER).saturating_add(place)
+    }
+}
+
+/// A matrix's name in an eighth of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MatrixId {
+    role: Role,
+    layer: Option<u32>,
+}
+
+impl MatrixId {
+    /// The name in the file, without `.weight`.
+    pub(crate) fn name(self) -> TensorName {
+        self.role.name(self.layer, "")
     }
 }
 
@@ -296,6 +318,40 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// A layer before its tensors have been found.
+    const NONE: Self = {
+        let vector = Vector { format: WeightFormat::F32, len: 0, abs: AbsOffset::ZERO, slot: 0 };
+        let matrix = Matrix {
+            role: Role::TokenEmbd,
+            layer: None,
+            format: WeightFormat::F32,
+            k: 0,
+            n: 0,
+            row_bytes: 0,
+            bytes: 0,
+            abs: AbsOffset::ZERO,
+            packed: 0,
+        };
+        Self {
+            attn_norm: vector,
+            attn_q: matrix,
+            attn_k: matrix,
+            attn_v: matrix,
+            attn_output: matrix,
+            ffn_norm: vector,
+            ffn_gate: matrix,
+            ffn_up: matrix,
+            ffn_down: matrix,
+            attn_q_bias: None,
+            attn_k_bias: None,
+            attn_v_bias: None,
+            attn_output_bias: None,
+            ffn_gate_bias: None,
+            ffn_up_bias: None,
+            ffn_down_bias: None,
+        }
+    };
+
     /// The weight matrices, in the order in which a token meets them.
     #[must_use]
     pub const fn matrices(&self) -> [&Matrix; MATRICES_PER_LAYER] {
@@ -350,17 +406,18 @@ impl Model {
     /// or type than its role asks for.
     pub fn load(gguf: &Gguf, reader: &mut impl ReadAt) -> Result<Self, ModelError> {
         let hparams = Hparams::read(gguf, reader)?;
-        let find = Finder { gguf, packed: Cell::new(0), floats: Cell::new(0) };
+        let aside = &Aside::new(ModelError::MissingKey { key: "" });
+        Self::find(Finder::new(gguf, aside), hparams).map_err(|failed| aside.take(failed))
+    }
+
+    fn find(find: Finder<'_>, hparams: Hparams) -> Result<Self, Failed> {
         let d = hparams.embedding_length;
         // A separate head leaves the embedding to be read by row, and its place in a resident copy to the head.
         let output = find.optional_matrix(Role::Output, None, d, hparams.vocab_size)?;
         let token_embd = match output {
-            Some(_) => Finder { gguf, packed: Cell::new(0), floats: Cell::new(0) }.matrix(
-                Role::TokenEmbd,
-                None,
-                d,
-                hparams.vocab_size,
-            )?,
+            Some(_) => {
+                Finder::new(find.gguf, find.aside).matrix(Role::TokenEmbd, None, d, hparams.vocab_size)?
+            }
             None => find.matrix(Role::TokenEmbd, None, d, hparams.vocab_size)?,
         };
         let output_bias = find.bias(Role::Output, None, hparams.vocab_size)?;
@@ -374,29 +431,38 @@ impl Model {
         let mut layers = Vec::new();
         layers
             .try_reserve_exact(hparams.layers.len())
-            .map_err(|_| ModelError::OutOfMemory { what: "the table of layers" })?;
+            .map_err(|_| find.aside.fail(ModelError::OutOfMemory { what: "the table of layers" }))?;
         for (i, shape) in hparams.layers.iter().enumerate() {
             let layer = Some(u32::try_from(i).unwrap_or(u32::MAX));
             let (q, k, v, ff) =
                 (shape.query_len, shape.key_len_all, shape.value_len_all, shape.feed_forward_length);
-            layers.push(Layer {
-                attn_norm: find.vector(Role::AttnNorm, layer, ".weight", d)?,
-                attn_q: find.matrix(Role::AttnQ, layer, d, q)?,
-                attn_k: find.matrix(Role::AttnK, layer, d, k)?,
-                attn_v: find.matrix(Role::AttnV, layer, d, v)?,
-                attn_output: find.matrix(Role::AttnOutput, layer, shape.attn_len, d)?,
-                ffn_norm: find.vector(Role::FfnNorm, layer, ".weight", d)?,
-                ffn_gate: find.matrix(Role::FfnGate, layer, d, ff)?,
-                ffn_up: find.matrix(Role::FfnUp, layer, d, ff)?,
-                ffn_down: find.matrix(Role::FfnDown, layer, ff, d)?,
-                attn_q_bias: find.bias(Role::AttnQ, layer, q)?,
-                attn_k_bias: find.bias(Role::AttnK, layer, k)?,
-                attn_v_bias: find.bias(Role::AttnV, layer, v)?,
-                attn_output_bias: find.bias(Role::AttnOutput, layer, d)?,
-                ffn_gate_bias: find.bias(Role::FfnGate, layer, ff)?,
-                ffn_up_bias: find.bias(Role::FfnUp, layer, ff)?,
-                ffn_down_bias: find.bias(Role::FfnDown, layer, d)?,
-            });
+            let mut found = Layer::NONE;
+            for (role, to) in [(Role::AttnNorm, &mut found.attn_norm), (Role::FfnNorm, &mut found.ffn_norm)] {
+                *to = find.vector(role, layer, ".weight", d)?;
+            }
+            for (role, k, n, to) in [
+                (Role::AttnQ, d, q, &mut found.attn_q),
+                (Role::AttnK, d, k, &mut found.attn_k),
+                (Role::AttnV, d, v, &mut found.attn_v),
+                (Role::AttnOutput, shape.attn_len, d, &mut found.attn_output),
+                (Role::FfnGate, d, ff, &mut found.ffn_gate),
+                (Role::FfnUp, d, ff, &mut found.ffn_up),
+                (Role::FfnDown, ff, d, &mut found.ffn_down),
+            ] {
+                *to = find.matrix(role, layer, k, n)?;
+            }
+            for (role, n, to) in [
+                (Role::AttnQ, q, &mut found.attn_q_bias),
+                (Role::AttnK, k, &mut found.attn_k_bias),
+                (Role::AttnV, v, &mut found.attn_v_bias),
+                (Role::AttnOutput, d, &mut found.attn_output_bias),
+                (Role::FfnGate, ff, &mut found.ffn_gate_bias),
+                (Role::FfnUp, ff, &mut found.ffn_up_bias),
+                (Role::FfnDown, d, &mut found.ffn_down_bias),
+            ] {
+                *to = find.bias(role, layer, n)?;
+            }
+            push(&mut layers, found);
         }
         let (packed_bytes, vector_floats) = (find.packed.get(), find.floats.get());
         Ok(Self {
@@ -496,12 +562,17 @@ struct Finder<'a> {
     packed: Cell<u64>,
     /// Floats that the vectors found so far take.
     floats: Cell<usize>,
+    aside: &'a Aside<ModelError>,
 }
 
-impl Finder<'_> {
-    fn matrix(&self, role: Role, layer: Option<u32>, k: usize, n: usize) -> Result<Matrix, ModelError> {
+impl<'a> Finder<'a> {
+    fn new(gguf: &'a Gguf, aside: &'a Aside<ModelError>) -> Self {
+        Self { gguf, packed: Cell::new(0), floats: Cell::new(0), aside }
+    }
+
+    fn matrix(&self, role: Role, layer: Option<u32>, k: usize, n: usize) -> Result<Matrix, Failed> {
         self.optional_matrix(role, layer, k, n)?
-            .ok_or_else(|| ModelError::MissingTensor { name: role.name(layer, ".weight") })
+            .ok_or_else(|| self.aside.fail(ModelError::MissingTensor { name: role.name(layer, ".weight") }))
     }
 
     fn optional_matrix(
@@ -510,32 +581,35 @@ impl Finder<'_> {
         layer: Option<u32>,
         k: usize,
         n: usize,
-    ) -> Result<Option<Matrix>, ModelError> {
+    ) -> Result<Option<Matrix>, Failed> {
         let tensor = role.name(layer, ".weight");
         let Some(info) = self.gguf.tensor(tensor.as_str()) else { return Ok(None) };
-        check_shape(&info, tensor, [k, n])?;
-        let format = info.format().map_err(|e| ModelError::TypeNotSupported { tensor, ggml_type: e.0 })?;
+        let fail = |error| self.aside.fail(error);
+        self.aside.check(check_shape(&info, tensor, [k, n]))?;
+        let format =
+            info.format().map_err(|e| fail(ModelError::TypeNotSupported { tensor, ggml_type: e.0 }))?;
         if !format.is_compiled() {
-            return Err(ModelError::FormatNotCompiled { tensor, format });
+            return Err(fail(ModelError::FormatNotCompiled { tensor, format }));
         }
-        let row_bytes = format.row_bytes(k).ok_or(ModelError::RowNotBlockMultiple { tensor, format, k })?;
-        let bytes =
-            row_bytes.checked_mul(n).ok_or(ModelError::TooBigForTarget { tensor, bytes: u64::MAX })?;
+        let row_bytes =
+            format.row_bytes(k).ok_or_else(|| fail(ModelError::RowNotBlockMultiple { tensor, format, k }))?;
+        let too_big = |bytes| fail(ModelError::TooBigForTarget { tensor, bytes });
+        let bytes = row_bytes.checked_mul(n).ok_or_else(|| too_big(u64::MAX))?;
         let packed = self.packed.get();
         let end = packed
             .checked_add(bytes as u64)
             .and_then(|end| end.checked_next_multiple_of(PACK_ALIGN))
-            .ok_or(ModelError::TooBigForTarget { tensor, bytes: bytes as u64 })?;
+            .ok_or_else(|| too_big(bytes as u64))?;
         self.packed.set(end);
         Ok(Some(Matrix { role, layer, format, k, n, row_bytes, bytes, abs: info.abs(), packed }))
     }
 
-    fn vector(&self, role: Role, layer: Option<u32>, suffix: &str, len: usize) -> Result<Vector, ModelError> {
+    fn vector(&self, role: Role, layer: Option<u32>, suffix: &str, len: usize) -> Result<Vector, Failed> {
         self.optional_vector(role, layer, suffix, len)?
-            .ok_or_else(|| ModelError::MissingTensor { name: role.name(layer, suffix) })
+            .ok_or_else(|| self.aside.fail(ModelError::MissingTensor { name: role.name(layer, suffix) }))
     }
 
-    fn bias(&self, role: Role, layer: Option<u32>, len: usize) -> Result<Option<Vector>, ModelError> {
+    fn bias(&self, role: Role, layer: Option<u32>, len: usize) -> Result<Option<Vector>, Failed> {
         self.optional_vector(role, layer, ".bias", len)
     }
 
@@ -545,22 +619,23 @@ impl Finder<'_> {
         layer: Option<u32>,
         suffix: &str,
         len: usize,
-    ) -> Result<Option<Vector>, ModelError> {
+    ) -> Result<Option<Vector>, Failed> {
         let tensor = role.name(layer, suffix);
         let Some(info) = self.gguf.tensor(tensor.as_str()) else { return Ok(None) };
-        check_shape(&info, tensor, [len, 1])?;
+        let fail = |error| self.aside.fail(error);
+        self.aside.check(check_shape(&info, tensor, [len, 1]))?;
         match info.format() {
             Ok(format @ (WeightFormat::F32 | WeightFormat::F16 | WeightFormat::BF16)) => {
                 let slot = self.floats.get();
                 let end = slot
                     .checked_add(len)
                     .and_then(|end| end.checked_next_multiple_of(16))
-                    .ok_or(ModelError::TooBigForTarget { tensor, bytes: len as u64 })?;
+                    .ok_or_else(|| fail(ModelError::TooBigForTarget { tensor, bytes: len as u64 }))?;
                 self.floats.set(end);
                 Ok(Some(Vector { format, len, abs: info.abs(), slot }))
             }
-            Ok(other) => Err(ModelError::TypeNotSupported { tensor, ggml_type: other.to_ggml() }),
-            Err(unknown) => Err(ModelError::TypeNotSupported { tensor, ggml_type: unknown.0 }),
+            Ok(other) => Err(fail(ModelError::TypeNotSupported { tensor, ggml_type: other.to_ggml() })),
+            Err(unknown) => Err(fail(ModelError::TypeNotSupported { tensor, ggml_type: unknown.0 })),
         }
     }
 }

@@ -2,25 +2,26 @@
 
 use super::ahead::Ahead;
 use super::pins::{Pin, for_each_pin, matrix_at};
-use super::{Matrix, Model, TensorName, Vector, WeightPlacement};
+use super::{Matrix, MatrixId, Model, TensorName, Vector, WeightPlacement};
 use crate::io::{IoError, ReadAt};
 use crate::kernels::{Acts, Compute, MatmulError, dispatch_matmul};
+use crate::part::{part, part_mut};
 use crate::quant::{WeightFormat, dequantize_row};
 
 /// Why a matrix could not be multiplied or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WeightError {
     Io {
-        tensor: TensorName,
+        tensor: MatrixId,
         error: IoError,
     },
     /// The weights are said to be mapped or lent, but the reader does neither.
     NotMapped {
-        tensor: TensorName,
+        tensor: MatrixId,
     },
     /// A buffer does not fit: a defect of the plan, never of the file.
     Matmul {
-        tensor: TensorName,
+        tensor: MatrixId,
         error: MatmulError,
     },
 }
@@ -103,7 +104,7 @@ impl<R: ReadAt> Weights<R> {
                 out,
                 scratch,
             )
-            .map_err(|error| WeightError::Matmul { tensor: matrix.name(), error })
+            .map_err(|error| WeightError::Matmul { tensor: matrix.id(), error })
         };
         match self.placement {
             WeightPlacement::Mapped => {
@@ -114,14 +115,15 @@ impl<R: ReadAt> Weights<R> {
                 let weights = self
                     .reader
                     .view(matrix.abs(), matrix.bytes())
-                    .ok_or_else(|| WeightError::NotMapped { tensor: matrix.name() })?;
+                    .ok_or_else(|| WeightError::NotMapped { tensor: matrix.id() })?;
                 run(weights, 0, scratch)
             }
             WeightPlacement::Resident => {
                 // The plan fits `usize`, and a matrix's place lies within it.
                 let start = matrix.packed() as usize;
-                run(&memory.resident[start..start + matrix.bytes()], 0, scratch)
+                run(part(memory.resident, start, matrix.bytes()), 0, scratch)
             }
+            _ if !cfg!(feature = "streaming") => Err(WeightError::NotMapped { tensor: matrix.id() }),
             WeightPlacement::Streamed { window: chunk }
             | WeightPlacement::Pinned { window: chunk, .. }
             | WeightPlacement::Lent { chunk, .. } => {
@@ -130,7 +132,7 @@ impl<R: ReadAt> Weights<R> {
                 let pin = pass.pin(matrix);
                 let (start, mut row) = (pin.start as usize, pin.rows as usize);
                 if row > 0 {
-                    run(&memory.resident[start..start + row * matrix.row_bytes()], 0, scratch)?;
+                    run(part(memory.resident, start, row * matrix.row_bytes()), 0, scratch)?;
                 }
                 while row < n {
                     let spot = self.ahead.spot(&pass, matrix, row);
@@ -141,12 +143,12 @@ impl<R: ReadAt> Weights<R> {
                         self.ahead.announce(&mut self.reader, &pass, depth);
                         self.ahead.pass_over(&pass, spot);
                         let lent = self.reader.lend(at, len).map_err(|error| io(matrix, error))?;
-                        let not_lent = || WeightError::NotMapped { tensor: matrix.name() };
+                        let not_lent = || WeightError::NotMapped { tensor: matrix.id() };
                         run(lent.ok_or_else(not_lent)?, row, scratch)?;
                     } else {
                         // A reader without threads may have one buffer only: it is asked for the next chunk when it
                         // has handed this one over.
-                        let chunk = &mut memory.window[..len];
+                        let chunk = part_mut(memory.window, 0, len);
                         self.reader.read_at(at, chunk).map_err(|error| io(matrix, error))?;
                         self.ahead.pass_over(&pass, spot);
                         self.ahead.announce(&mut self.reader, &pass, depth);
@@ -168,7 +170,7 @@ impl<R: ReadAt> Weights<R> {
         out: &mut [f32],
     ) -> Result<(), WeightError> {
         let at = at_row(matrix, row)?;
-        let buf = &mut buf[..matrix.row_bytes()];
+        let buf = part_mut(buf, 0, matrix.row_bytes());
         self.reader.read_at(at, buf).map_err(|error| io(matrix, error))?;
         expand(matrix.format(), buf, out);
         Ok(())
@@ -183,10 +185,14 @@ impl<R: ReadAt> Weights<R> {
     ) -> Result<(), WeightError> {
         pins.fill(Pin::default());
         let layers = model.layers().len();
-        for_each_pin(model, resident.len() as u64, |matrix, pin| pins[matrix.index(layers)] = pin);
+        for_each_pin(model, resident.len() as u64, |matrix, pin| {
+            if let Some(place) = pins.get_mut(matrix.index(layers)) {
+                *place = pin;
+            }
+        });
         for (matrix, pin) in model.matrices().zip(pins) {
             let (start, len) = (pin.start as usize, pin.rows as usize * matrix.row_bytes());
-            let place = &mut resident[start..start + len];
+            let place = part_mut(resident, start, len);
             self.reader.read_at(matrix.abs(), place).map_err(|error| io(matrix, error))?;
         }
         Ok(())
@@ -195,7 +201,7 @@ impl<R: ReadAt> Weights<R> {
     /// The whole of `matrix` into its place in `resident`.
     pub(crate) fn load_matrix(&mut self, matrix: &Matrix, resident: &mut [u8]) -> Result<(), WeightError> {
         let start = matrix.packed() as usize;
-        let place = &mut resident[start..start + matrix.bytes()];
+        let place = part_mut(resident, start, matrix.bytes());
         self.reader.read_at(matrix.abs(), place).map_err(|error| io(matrix, error))
     }
 
@@ -204,9 +210,10 @@ impl<R: ReadAt> Weights<R> {
         // A norm is read in pieces, so that no buffer grows with it.
         let mut buf = [0; 256];
         let width = vector.format().block_bytes();
+        let most = buf.len().checked_div(width).unwrap_or(0).max(1);
         let mut at = vector.abs();
-        for piece in out.chunks_mut(buf.len() / width) {
-            let bytes = &mut buf[..piece.len() * width];
+        for piece in out.chunks_mut(most) {
+            let bytes = part_mut(&mut buf, 0, piece.len() * width);
             self.reader.read_at(at, bytes)?;
             expand(vector.format(), bytes, piece);
             at = at.checked_add(bytes.len() as u64).unwrap_or(at);
@@ -232,7 +239,7 @@ impl Pass<'_> {
 
     /// Rows of the chunk that begins with `row`.
     pub(crate) fn rows_at(&self, matrix: &Matrix, row: usize) -> usize {
-        (self.chunk / matrix.row_bytes()).max(1).min(matrix.n() - row)
+        self.chunk.checked_div(matrix.row_bytes()).unwrap_or(0).max(1).min(matrix.n() - row)
     }
 }
 
@@ -244,7 +251,7 @@ fn at_row(matrix: &Matrix, row: usize) -> Result<crate::io::AbsOffset, WeightErr
 }
 
 fn io(matrix: &Matrix, error: IoError) -> WeightError {
-    WeightError::Io { tensor: matrix.name(), error }
+    WeightError::Io { tensor: matrix.id(), error }
 }
 
 fn expand(format: WeightFormat, bytes: &[u8], out: &mut [f32]) {

@@ -107,12 +107,14 @@ impl WeightFormat {
         }
     }
 
-    /// The feature of this crate that brings the kernels and the conversions of the format; `None` for the float
-    /// formats, which are always there.
+    /// The feature of this crate that brings matrices in the format: the kernels, and the conversions, which the
+    /// float formats have without it.
     #[must_use]
-    pub const fn feature(self) -> Option<&'static str> {
-        Some(match self {
-            Self::F32 | Self::F16 | Self::BF16 => return None,
+    pub const fn feature(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::BF16 => "bf16",
             Self::Q4_0 => "q4_0",
             Self::Q4_1 => "q4_1",
             Self::Q5_0 => "q5_0",
@@ -124,14 +126,16 @@ impl WeightFormat {
             Self::Q5_K => "q5_k",
             Self::Q6_K => "q6_k",
             Self::Q8_K => "q8_k",
-        })
+        }
     }
 
-    /// Whether this build computes with the format: its [`feature`](Self::feature) is on.
+    /// Whether this build multiplies matrices in the format: its [`feature`](Self::feature) is on.
     #[must_use]
     pub const fn is_compiled(self) -> bool {
         match self {
-            Self::F32 | Self::F16 | Self::BF16 => true,
+            Self::F32 => cfg!(feature = "f32"),
+            Self::F16 => cfg!(feature = "f16"),
+            Self::BF16 => cfg!(feature = "bf16"),
             Self::Q4_0 => cfg!(feature = "q4_0"),
             Self::Q4_1 => cfg!(feature = "q4_1"),
             Self::Q5_0 => cfg!(feature = "q5_0"),

@@ -23,10 +23,11 @@ const _: () = assert!(size_of::<Q4KBlock>() == 144);
 /// Scale and minimum of sub-block `j`: of the first four in the lower six bits of bytes `j` and `j + 4`, of the
 /// others with their low nibbles in byte `j + 4` and their upper two bits above those of the first four.
 pub(super) fn scale_min(packed: &[u8; 12], j: usize) -> (u8, u8) {
+    let at = |i: usize| packed.get(i).copied().unwrap_or(0);
     if j < 4 {
-        (packed[j] & 63, packed[j + 4] & 63)
+        (at(j) & 63, at(j + 4) & 63)
     } else {
-        (packed[j + 4] & 15 | packed[j - 4] >> 6 << 4, packed[j + 4] >> 4 | packed[j] >> 6 << 4)
+        (at(j + 4) & 15 | at(j - 4) >> 6 << 4, at(j + 4) >> 4 | at(j) >> 6 << 4)
     }
 }
 

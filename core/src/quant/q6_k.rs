@@ -32,8 +32,10 @@ impl Block<256> for Q6KBlock {
         let d = half(self.d);
         for (i, out) in out.iter_mut().enumerate() {
             let ((low, low_shift), (high, high_shift)) = places(i);
-            let q = self.ql[low] >> low_shift & 15 | (self.qh[high] >> high_shift & 3) << 4;
-            *out = d * f32::from(self.scales[i / 16]) * (i32::from(q) - 32) as f32;
+            let (low, high) = (self.ql.get(low).copied(), self.qh.get(high).copied());
+            let q = low.unwrap_or(0) >> low_shift & 15 | (high.unwrap_or(0) >> high_shift & 3) << 4;
+            let scale = self.scales.get(i / 16).copied().unwrap_or(0);
+            *out = d * f32::from(scale) * (i32::from(q) - 32) as f32;
         }
     }
 

@@ -5,6 +5,7 @@ use super::{
     BLOCK_LEN, Block, Q2KBlock, Q3KBlock, Q4_0Block, Q4_1Block, Q4KBlock, Q5_0Block, Q5_1Block, Q5KBlock,
     Q6KBlock, Q8_0Block, Q8KBlock, SUPER_BLOCK_LEN, WeightFormat,
 };
+use crate::part::part;
 use core::fmt;
 
 /// Why a row cannot be converted.
@@ -40,13 +41,16 @@ pub enum QuantError {
 
 impl fmt::Display for QuantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the row is not converted");
+        }
         match *self {
             Self::NotBlockMultiple { format, len } => {
                 write!(f, "{len} weights are no whole number of {format} blocks of {}", format.block_len())
             }
             Self::Bytes { need, have } => write!(f, "the row takes {need} bytes, not {have}"),
             Self::NotCompiled { format } => {
-                let feature = format.feature().unwrap_or_default();
+                let feature = format.feature();
                 write!(f, "{format} is not part of this build (feature `{feature}`)")
             }
             Self::NonFinite { index } => write!(f, "weight {index} is not finite"),
@@ -175,7 +179,7 @@ fn check(format: WeightFormat, bytes: usize, weights: usize) -> Result<(), Quant
 fn blocks<B: bytemuck::Pod>(bytes: &[u8]) -> &[B] {
     const { assert!(align_of::<B>() == 1) };
     let whole = bytes.len() - bytes.len() % size_of::<B>();
-    bytemuck::cast_slice(&bytes[..whole])
+    bytemuck::try_cast_slice(part(bytes, 0, whole)).unwrap_or(&[])
 }
 
 fn expand<B: Block<LEN>, const LEN: usize>(bytes: &[u8], out: &mut [f32]) {

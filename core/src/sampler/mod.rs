@@ -9,6 +9,7 @@ mod rng;
 
 pub use params::{SampleError, SamplerParams};
 
+use crate::part::{extend, part_mut, push, resize};
 use crate::sort::{smallest_first, sort_by_key};
 use alloc::vec::Vec;
 use rng::Rng;
@@ -65,7 +66,7 @@ impl Sampler {
         candidates.try_reserve_exact(vocab_len).map_err(oom)?;
         let words = vocab_len.div_ceil(64);
         seen.try_reserve_exact(words).map_err(oom)?;
-        seen.resize(words, 0);
+        resize(&mut seen, words, 0);
         Ok(Self { params, vocab_len, rng: Rng::new(params.seed), candidates, seen })
     }
 
@@ -120,7 +121,7 @@ impl Sampler {
         self.candidates.clear();
         if recent.is_empty() {
             let kept = logits.iter().enumerate().filter(|(_, logit)| **logit > f32::NEG_INFINITY);
-            self.candidates.extend(kept.map(|(id, &logit)| Candidate::new(logit, id)));
+            extend(&mut self.candidates, kept.map(|(id, &logit)| Candidate::new(logit, id)));
             return;
         }
         for (id, &logit) in logits.iter().enumerate() {
@@ -134,7 +135,7 @@ impl Sampler {
                 true if logit <= 0.0 => (logit * penalty).max(f32::MIN),
                 true => (logit / penalty).min(f32::MAX),
             };
-            self.candidates.push(Candidate::new(logit, id));
+            push(&mut self.candidates, Candidate::new(logit, id));
         }
         self.seen.fill(0);
     }
@@ -169,14 +170,16 @@ impl Sampler {
         // Most often a few hundred of a hundred thousand are enough, and the rest need no order.
         while done < len {
             if !sorted {
-                let rest = &mut self.candidates[done..];
+                let rest = self.candidates.get_mut(done..).unwrap_or(&mut []);
                 if part < len {
                     smallest_first(rest, part - done);
                 }
-                sort_by_key(&mut rest[..part - done], |c| c);
+                sort_by_key(part_mut(rest, 0, part - done), |c| c);
             }
-            while done < part {
-                sum += weight(self.candidates[done], max, 1.0);
+            while let Some(&candidate) = self.candidates.get(done)
+                && done < part
+            {
+                sum += weight(candidate, max, 1.0);
                 done += 1;
                 if sum >= top_p * total {
                     self.candidates.truncate(done);

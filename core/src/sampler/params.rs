@@ -98,6 +98,9 @@ pub enum SampleError {
 
 impl fmt::Display for SampleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the sampler is refused");
+        }
         match *self {
             Self::BadSampler { param } => write!(f, "sampler parameter {param} is out of range"),
             Self::NonFiniteLogits { index } => write!(f, "logit {index} is not a finite number"),

@@ -77,15 +77,18 @@ pub enum SessionError {
 impl From<WeightError> for SessionError {
     fn from(e: WeightError) -> Self {
         match e {
-            WeightError::Io { tensor, error } => Self::Weights { tensor, error },
-            WeightError::NotMapped { tensor } => Self::NotMapped { tensor },
-            WeightError::Matmul { tensor, error } => Self::Matmul { tensor, error },
+            WeightError::Io { tensor, error } => Self::Weights { tensor: tensor.name(), error },
+            WeightError::NotMapped { tensor } => Self::NotMapped { tensor: tensor.name() },
+            WeightError::Matmul { tensor, error } => Self::Matmul { tensor: tensor.name(), error },
         }
     }
 }
 
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the session has failed");
+        }
         match *self {
             Self::BufferTooSmall { need, have } => {
                 write!(f, "the arena has {have} bytes; the plan needs {need}")

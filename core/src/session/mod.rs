@@ -21,6 +21,7 @@ pub use saved::{SAVED_VERSION, SavedError, SavedPart};
 use crate::io::ReadAt;
 use crate::kernels::{Compute, Executor, Kernels, Trace};
 use crate::model::{self, Arenas, Batch, Model, Plan, State, WeightPlacement, Weights};
+use crate::part::{copy, part, part_mut};
 
 /// A token's number in the vocabulary.
 pub type Token = u32;
@@ -134,7 +135,7 @@ impl<'a, R: ReadAt> Session<'a, R> {
         };
         let mut weights = Weights::new(reader, plan.limits().weights);
         for v in model.vectors() {
-            let place = &mut state.vectors[v.slot()..][..v.len()];
+            let place = part_mut(state.vectors, v.slot(), v.len());
             weights.load_vector(v, place).map_err(SessionError::Vector)?;
         }
         match plan.limits().weights {
@@ -150,10 +151,10 @@ impl<'a, R: ReadAt> Session<'a, R> {
                     }
                 }
             }
-            WeightPlacement::Streamed { .. } => {}
-            WeightPlacement::Pinned { .. } | WeightPlacement::Lent { .. } => {
+            WeightPlacement::Pinned { .. } | WeightPlacement::Lent { .. } if cfg!(feature = "streaming") => {
                 weights.load_pins(model, state.pins, state.weights)?;
             }
+            _ => {}
         }
         Ok(Self {
             model,
@@ -225,10 +226,10 @@ impl<'a, R: ReadAt> Session<'a, R> {
             return Err(SessionError::ContextFull { need, have: context });
         }
         let vocab_size = self.model.hparams().vocab_size;
-        if let Some(index) = tokens.iter().position(|&t| t as usize >= vocab_size) {
-            return Err(SessionError::BadToken { index, token: tokens[index], vocab_size });
+        if let Some((index, &token)) = tokens.iter().enumerate().find(|&(_, &t)| t as usize >= vocab_size) {
+            return Err(SessionError::BadToken { index, token, vocab_size });
         }
-        self.state.tokens[self.position..need].copy_from_slice(tokens);
+        copy(part_mut(self.state.tokens, self.position, tokens.len()), tokens);
         self.start = self.position;
         self.target = need;
         self.stage = Stage::Embed;
@@ -338,7 +339,7 @@ impl<'a, R: ReadAt> Session<'a, R> {
     /// The tokens taken in, from position 0 on.
     #[must_use]
     pub fn tokens(&self) -> &[Token] {
-        &self.state.tokens[..self.position]
+        part(self.state.tokens, 0, self.position)
     }
 
     /// The model.
@@ -378,7 +379,7 @@ impl<'a, R: ReadAt> Session<'a, R> {
     fn progress(&self) -> Progress {
         let layers = self.model.layers().len();
         let piece_count = 1 + 2 * layers;
-        let batch = self.plan.limits().batch;
+        let batch = self.plan.limits().batch.max(1);
         let batches = (self.target - self.start).div_ceil(batch);
         let heads = if self.each { self.target - self.start } else { 1 };
         let batches_done = (self.position - self.start).div_ceil(batch);

@@ -1,5 +1,7 @@
 //! Sixteen f32 as one unit.
 
+use crate::part::{copy, part_mut};
+
 /// Floats in a unit.
 pub const LANES: usize = 16;
 
@@ -71,11 +73,11 @@ pub const ROUND: f32 = 12_582_912.0;
 /// `p` and zeros after it.
 ///
 /// # Panics
-/// If `p` is longer than a unit.
+/// Only with debug assertions, else the unit is zeros: if `p` is longer than a unit.
 #[inline(always)]
 #[must_use]
 pub fn padded(p: &[f32]) -> [f32; LANES] {
     let mut unit = [0.0; LANES];
-    unit[..p.len()].copy_from_slice(p);
+    copy(part_mut(&mut unit, 0, p.len()), p);
     unit
 }

@@ -1,7 +1,7 @@
 //! Instruction sets: which there are, the proof that a CPU has one, and its operations.
 //!
-//! A value of [`Scalar`], [`avx2::Avx2`], [`avx512::Avx512`], [`neon::Neon`], [`dotprod::Dotprod`] or [`i8mm::I8mm`] is proof
-//! that the CPU has the features that its type names; operations are methods on that proof. The traits say what the
+//! A value of [`Scalar`], [`avx2::Avx2`], [`avx512::Avx512`], [`neon::Neon`], `dotprod::Dotprod` or `i8mm::I8mm` (those with
+//! the feature `batch`) is proof that the CPU has the features that its type names; operations are methods on that proof. The traits say what the
 //! kernels need, shaped after the data: `Ints` for blocks of small integers (`Dots` on aarch64), `PanelIsa` for batches of
 //! tokens, `Lanes` for sixteen f32. Kernels are written once over them; an entry
 //! point with `#[target_feature]` instantiates them for each instruction set, so that everything inlines into it.
@@ -9,6 +9,7 @@
 pub(crate) mod ints;
 mod kind;
 pub mod lanes;
+#[cfg(feature = "batch")]
 pub(crate) mod panel;
 mod scalar;
 
@@ -16,11 +17,11 @@ mod scalar;
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
 pub mod dotprod;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
 pub(crate) mod dots;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
 pub mod i8mm;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;

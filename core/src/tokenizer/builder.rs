@@ -20,6 +20,7 @@ use super::special::Specials;
 use super::vocab::{Attr, Merge, Model, NO_TOKEN, SPACE_MARK, Vocab, parse_byte, text_of};
 use super::{Notes, SpecialIds, Tokenizer, byte_chars, unicode};
 use crate::gguf::Name;
+use crate::part::{append, extend, push, resize};
 use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 
@@ -66,12 +67,15 @@ impl VocabBuilder {
             b"gpt2" => Model::Bpe,
             _ => return Err(unsupported(KEY_MODEL, model)),
         };
-        let pre_name = if model == Model::Bpe { pre } else { None };
+        if !model.is_compiled() {
+            return Err(VocabError::NotCompiled { key: KEY_MODEL, feature: model.feature() });
+        }
+        let pre_name = if model.is_bpe() { pre } else { None };
         let pre = match pre_name {
             Some(name) => PreTokenizer::named(name).ok_or_else(|| unsupported(KEY_PRE, name))?,
             None => PreTokenizer::DEFAULT,
         };
-        let assumed = model == Model::Bpe && pre_name.is_none();
+        let assumed = model.is_bpe() && pre_name.is_none();
         Ok(Self {
             model,
             pre,
@@ -86,7 +90,7 @@ impl VocabBuilder {
             merge_count: 0,
             add_bos: None,
             add_eos: None,
-            add_space_prefix: model == Model::SentencePiece,
+            add_space_prefix: !model.is_bpe(),
             strip_after_special: false,
             ids: [None; Role::ALL.len()],
             suppressed: Vec::new(),
@@ -164,8 +168,8 @@ impl VocabBuilder {
         within("tokens", (self.ends.len() as u64).saturating_add(1), MAX_ITEMS.into())?;
         reserve(&mut self.text, text.len(), KEY_TOKENS)?;
         reserve(&mut self.ends, 1, KEY_TOKENS)?;
-        self.text.extend_from_slice(text);
-        self.ends.push(end as u32);
+        append(&mut self.text, text);
+        push(&mut self.ends, end as u32);
         self.longest = self.longest.max(text.len());
         self.empty_tokens = self.empty_tokens.saturating_add(u32::from(text.is_empty()));
         self.by_text = None;
@@ -182,7 +186,7 @@ impl VocabBuilder {
             return Err(VocabError::BadVocab { key: KEY_SCORES, problem: VocabProblem::Score { id } });
         }
         reserve(&mut self.scores, 1, KEY_SCORES)?;
-        self.scores.push(score);
+        push(&mut self.scores, score);
         Ok(())
     }
 
@@ -192,7 +196,7 @@ impl VocabBuilder {
     /// [`VocabError::OutOfMemory`].
     pub fn push_type(&mut self, number: i32) -> Result<(), VocabError> {
         reserve(&mut self.attrs, 1, KEY_TYPES)?;
-        self.attrs.push(Attr::of_type(number));
+        push(&mut self.attrs, Attr::of_type(number));
         Ok(())
     }
 
@@ -215,16 +219,22 @@ impl VocabBuilder {
         self.index_texts()?;
         self.whole.clear();
         reserve(&mut self.whole, merge.len(), KEY_MERGES)?;
-        self.whole.extend_from_slice(left);
-        self.whole.extend_from_slice(right);
+        append(&mut self.whole, left);
+        append(&mut self.whole, right);
         let found = (self.find(left), self.find(right), self.find(&self.whole));
         let (Some(left), Some(right), Some(result)) = found else {
             self.notes.merges_ignored = self.notes.merges_ignored.saturating_add(1);
             return Ok(());
         };
         reserve(&mut self.merges, 1, KEY_MERGES)?;
-        self.merges.push(Merge { left, right, result });
+        push(&mut self.merges, Merge { left, right, result });
         Ok(())
+    }
+
+    /// Whether this kind of vocabulary is merged by rank: SentencePiece goes by score, and a list of merges that some
+    /// converters add to it would only take memory.
+    pub(super) const fn reads_merges(&self) -> bool {
+        self.model.is_bpe()
     }
 
     /// Says that the file has merges, if only an empty list of them.
@@ -267,7 +277,7 @@ impl VocabBuilder {
     pub fn push_suppressed(&mut self, id: u64) -> Result<(), VocabError> {
         let id = self.checked_id(KEY_SUPPRESS, id)?;
         reserve(&mut self.suppressed, 1, KEY_SUPPRESS)?;
-        self.suppressed.push(id);
+        push(&mut self.suppressed, id);
         Ok(())
     }
 
@@ -280,14 +290,14 @@ impl VocabBuilder {
         if n == 0 {
             return Err(VocabError::BadVocab { key: KEY_TOKENS, problem: VocabProblem::Empty });
         }
-        if self.model == Model::Bpe && !self.saw_merges {
+        if self.model.is_bpe() && !self.saw_merges {
             return Err(VocabError::MissingKey { key: KEY_MERGES });
         }
         self.check_len(KEY_SCORES, self.scores.len())?;
         self.scores.truncate(n);
         if self.attrs.is_empty() {
             reserve_exact(&mut self.attrs, n, KEY_TYPES)?;
-            self.attrs.resize(n, Attr::NORMAL);
+            resize(&mut self.attrs, n, Attr::NORMAL);
         }
         self.check_len(KEY_TYPES, self.attrs.len())?;
         self.attrs.truncate(n);
@@ -306,16 +316,20 @@ impl VocabBuilder {
             self.add_special(self.add_bos, KEY_ADD_BOS, Role::Bos, ids.bos, self.adds_bos_by_default())?;
         let add_eos = self.add_special(self.add_eos, KEY_ADD_EOS, Role::Eos, ids.eos, false)?;
         let (merges, text, ends) = (self.merges, self.text, self.ends);
-        let (by_pair, repeated) = Index::build(
-            KEY_MERGES,
-            || 0..merges.len() as u32,
-            |seed, i| merges.get(i as usize).map_or(0, |m| hash_pair(seed, m.left, m.right)),
-            |a, b| match (merges.get(a as usize), merges.get(b as usize)) {
-                (Some(a), Some(b)) => a.left == b.left && a.right == b.right,
-                _ => false,
-            },
-        )?;
-        self.notes.merges_repeated = repeated;
+        let mut by_pair = Index::default();
+        if self.model.is_bpe() {
+            let repeated;
+            (by_pair, repeated) = Index::build(
+                KEY_MERGES,
+                || 0..merges.len() as u32,
+                |seed, i| merges.get(i as usize).map_or(0, |m| hash_pair(seed, m.left, m.right)),
+                |a, b| match (merges.get(a as usize), merges.get(b as usize)) {
+                    (Some(a), Some(b)) => a.left == b.left && a.right == b.right,
+                    _ => false,
+                },
+            )?;
+            self.notes.merges_repeated = repeated;
+        }
         self.notes.tokens_empty = self.empty_tokens;
         let by_text = self.by_text.ok_or(VocabError::MissingKey { key: KEY_TOKENS })?;
         let words_stand_alone = !(0..n as u32).any(|id| mark_after_other(text_of(&text, &ends, id)));
@@ -417,10 +431,7 @@ impl VocabBuilder {
     }
 
     const fn adds_bos_by_default(&self) -> bool {
-        match self.model {
-            Model::SentencePiece => true,
-            Model::Bpe => self.pre.adds_bos(),
-        }
+        !self.model.is_bpe() || self.pre.adds_bos()
     }
 
     /// Whether a token is added: as the file says, which must then have it, else `default` where there is one.
@@ -460,16 +471,16 @@ impl VocabBuilder {
                 Some(id)
             });
             if ends {
-                eog.extend(id);
+                extend(&mut eog, id);
             }
         }
         for name in END_OF_GENERATION {
             if let Some(id) = self.find(name.as_bytes()) {
                 self.mark(id, Attr::CONTROL);
-                eog.push(id);
+                push(&mut eog, id);
             }
         }
-        eog.extend([ids.eos, ids.end_of_turn, ids.end_of_message].into_iter().flatten());
+        extend(&mut eog, [ids.eos, ids.end_of_turn, ids.end_of_message].into_iter().flatten());
         // gpt-oss renders these as text.
         for name in ["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"] {
             if let Some(id) = self.find(name.as_bytes()) {
@@ -509,18 +520,14 @@ impl VocabBuilder {
     fn byte_ids(&self) -> [u32; 256] {
         core::array::from_fn(|byte| {
             let byte = byte as u8;
-            let id = match self.model {
-                Model::SentencePiece => {
-                    let hex =
-                        |d: u8| char::from_digit(d.into(), 16).map_or(0, |c| c.to_ascii_uppercase() as u8);
-                    let token = [b'<', b'0', b'x', hex(byte >> 4), hex(byte & 15), b'>'];
-                    self.find(&token).or_else(|| self.find(&[byte]))
-                }
-                Model::Bpe => {
-                    let c = byte_chars::BYTE_TO_CHAR.get(usize::from(byte)).copied().unwrap_or(0);
-                    let (bytes, len) = unicode::encode(c.into());
-                    self.find(bytes.get(..len).unwrap_or(&[]))
-                }
+            let id = if self.model.is_bpe() {
+                let c = byte_chars::BYTE_TO_CHAR.get(usize::from(byte)).copied().unwrap_or(0);
+                let (bytes, len) = unicode::encode(c.into());
+                self.find(bytes.get(..len).unwrap_or(&[]))
+            } else {
+                let hex = |d: u8| char::from_digit(d.into(), 16).map_or(0, |c| c.to_ascii_uppercase() as u8);
+                let token = [b'<', b'0', b'x', hex(byte >> 4), hex(byte & 15), b'>'];
+                self.find(&token).or_else(|| self.find(&[byte]))
             };
             id.unwrap_or(NO_TOKEN)
         })
@@ -529,11 +536,11 @@ impl VocabBuilder {
     /// SentencePiece must have a token for every byte or else an unknown token.
     fn check_bytes(&mut self, byte_ids: &[u32; 256], unknown: Option<u32>) -> Result<(), VocabError> {
         let mut missing = (0u8..=255).zip(byte_ids).filter(|&(_, &id)| id == NO_TOKEN).map(|(byte, _)| byte);
-        match (self.model, missing.next()) {
-            (Model::SentencePiece, Some(byte)) if unknown.is_none() => {
+        match missing.next() {
+            Some(byte) if !self.model.is_bpe() && unknown.is_none() => {
                 Err(VocabError::BadVocab { key: KEY_TOKENS, problem: VocabProblem::MissingByte { byte } })
             }
-            (_, first) => {
+            first => {
                 self.notes.bytes_missing = first.into_iter().chain(missing).count() as u32;
                 Ok(())
             }
@@ -547,7 +554,7 @@ impl VocabBuilder {
         let mut specials = Vec::new();
         let count = (0u32..).zip(&self.attrs).filter(is_special).count();
         reserve_exact(&mut specials, count, KEY_TYPES)?;
-        specials.extend((0u32..).zip(&self.attrs).filter(is_special).map(|(id, _)| id));
+        extend(&mut specials, (0u32..).zip(&self.attrs).filter(is_special).map(|(id, _)| id));
         sort_by_key(&mut specials, |id| (core::cmp::Reverse(self.text_of(id).len()), id));
         if self.strip_after_special {
             for &id in &specials {

@@ -2,8 +2,9 @@
 
 use super::merge::{MergeScratch, Pairs, Symbol};
 use super::special::{PartitionScratch, partition};
-use super::vocab::{Model, NO_TOKEN, SPACE_MARK, Vocab, push_byte_chars};
+use super::vocab::{NO_TOKEN, SPACE_MARK, Vocab, push_byte_chars};
 use super::{EncodeError, Tokenizer, unicode};
+use crate::part::append;
 use alloc::vec::Vec;
 
 /// Bytes of the longest text that can be encoded: three times as many still have 32-bit positions.
@@ -65,7 +66,7 @@ impl Sink for &mut Vec<u32> {
         if self.len() == self.capacity() {
             self.try_reserve(1).map_err(|_| EncodeError::OutOfMemory { elements: self.len() + 1 })?;
         }
-        Vec::push(self, token);
+        crate::part::push(self, token);
         Ok(())
     }
 }
@@ -94,22 +95,19 @@ pub(super) fn encode(
             continue;
         }
         let text = text.get(fragment.start..fragment.end).unwrap_or(&[]);
-        match vocab.model {
-            Model::SentencePiece => {
-                let prefix = tokenizer.add_space_prefix && after_special;
-                mark_spaces(text, prefix, buffer)?;
-                sentence_piece(tokenizer, buffer, merge, out)?;
-            }
-            Model::Bpe => {
-                let text = match core::str::from_utf8(text) {
-                    Ok(_) => text,
-                    Err(_) => {
-                        correct(text, buffer)?;
-                        buffer.as_slice()
-                    }
-                };
-                tokenizer.pre.split(text, &mut |piece| byte_level(tokenizer, piece, merge, word, out))?;
-            }
+        if vocab.model.is_bpe() {
+            let text = match core::str::from_utf8(text) {
+                Ok(_) => text,
+                Err(_) => {
+                    correct(text, buffer)?;
+                    buffer.as_slice()
+                }
+            };
+            tokenizer.pre.split(text, &mut |piece| byte_level(tokenizer, piece, merge, word, out))?;
+        } else {
+            let prefix = tokenizer.add_space_prefix && after_special;
+            mark_spaces(text, prefix, buffer)?;
+            sentence_piece(tokenizer, buffer, merge, out)?;
         }
         after_special = false;
     }
@@ -126,13 +124,13 @@ fn mark_spaces(text: &[u8], prefix: bool, out: &mut Vec<u8>) -> Result<(), Encod
     out.clear();
     out.try_reserve(need).map_err(|_| EncodeError::OutOfMemory { elements: need })?;
     if prefix {
-        out.extend_from_slice(SPACE_MARK);
+        append(out, SPACE_MARK);
     }
     let mut words = text.split(|&b| b == b' ');
-    out.extend_from_slice(words.next().unwrap_or(&[]));
+    append(out, words.next().unwrap_or(&[]));
     for word in words {
-        out.extend_from_slice(SPACE_MARK);
-        out.extend_from_slice(word);
+        append(out, SPACE_MARK);
+        append(out, word);
     }
     Ok(())
 }
@@ -146,7 +144,7 @@ fn correct(text: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     while !rest.is_empty() {
         let (cp, len) = unicode::decode(rest);
         let (bytes, encoded) = unicode::encode(cp);
-        out.extend_from_slice(bytes.get(..encoded).unwrap_or(&[]));
+        append(out, bytes.get(..encoded).unwrap_or(&[]));
         rest = rest.get(len..).unwrap_or(&[]);
     }
     Ok(())
@@ -277,7 +275,7 @@ fn byte_level(
 /// llama.cpp does, even where there is an unknown token.
 fn push_byte(tokenizer: &Tokenizer, byte: u8, out: &mut impl Sink) -> Result<(), EncodeError> {
     let id = tokenizer.vocab.byte_ids.get(usize::from(byte)).copied().filter(|&id| id != NO_TOKEN);
-    let unknown = if tokenizer.vocab.model == Model::SentencePiece { tokenizer.ids.unknown } else { None };
+    let unknown = if tokenizer.vocab.model.is_bpe() { None } else { tokenizer.ids.unknown };
     id.or(unknown).map_or(Ok(()), |id| out.push(id))
 }
 

@@ -17,6 +17,13 @@ pub enum VocabError {
         /// The name.
         name: Name,
     },
+    /// This build leaves that kind of vocabulary out.
+    NotCompiled {
+        /// The metadata key that names the kind.
+        key: &'static str,
+        /// The feature of `barre-core` that brings it.
+        feature: &'static str,
+    },
     /// A key that this kind of vocabulary needs is absent.
     MissingKey {
         /// The metadata key.
@@ -99,10 +106,16 @@ pub enum VocabProblem {
 
 impl fmt::Display for VocabError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the vocabulary is refused");
+        }
         match *self {
             Self::Gguf(e) => write!(f, "{e}"),
             Self::UnsupportedTokenizer { key, name } => {
                 write!(f, "{key} is `{name}`, which is not supported")
+            }
+            Self::NotCompiled { key, feature } => {
+                write!(f, "{key}: this build leaves that kind of vocabulary out (feature `{feature}`)")
             }
             Self::MissingKey { key } => write!(f, "key `{key}` is missing"),
             Self::BadVocab { key, problem } => write!(f, "{key}: {problem}"),
@@ -117,6 +130,9 @@ impl fmt::Display for VocabError {
 
 impl fmt::Display for VocabProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("refused");
+        }
         match *self {
             Self::Len { got, want } => write!(f, "{got} elements for {want} tokens"),
             Self::Id { id, n } => write!(f, "there is no token {id} among {n}"),
@@ -171,6 +187,9 @@ pub enum EncodeError {
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the text is not encoded");
+        }
         match *self {
             Self::TooLong { len, max } => write!(f, "a text of {len} bytes exceeds the limit of {max}"),
             Self::BufferTooSmall { need } => write!(f, "the text has {need} tokens, the buffer is smaller"),

@@ -13,6 +13,7 @@
 )]
 
 use super::error::{VocabError, VocabProblem};
+use crate::part::resize;
 use alloc::vec::Vec;
 
 /// Items that an index can hold; the all-ones slot is empty.
@@ -25,6 +26,8 @@ const EMPTY: u32 = u32::MAX;
 /// An odd number without structure (2^64 / golden ratio).
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// The default has nothing in it.
+#[derive(Default)]
 pub(super) struct Index {
     slots: Vec<u32>,
     seed: u64,
@@ -49,7 +52,7 @@ impl Index {
         for seed in 1..=SEEDS {
             index.seed = seed.wrapping_mul(MIX);
             index.slots.clear();
-            index.slots.resize(slots, EMPTY);
+            resize(&mut index.slots, slots, EMPTY);
             if let Some(duplicates) = items().try_fold(0u32, |duplicates, item| {
                 let new = index.insert(item, hash(index.seed, item), |other| equal(other, item))?;
                 Some(duplicates.saturating_add(u32::from(!new)))

@@ -54,7 +54,7 @@ impl MergeScratch {
     pub(super) fn push(&mut self, start: usize, len: usize, id: u32) {
         let index = self.symbols.len();
         debug_assert!(index < self.symbols.capacity());
-        self.symbols.push(Symbol {
+        let symbol = Symbol {
             start: start as u32,
             len: len as u32,
             id,
@@ -62,7 +62,8 @@ impl MergeScratch {
             next: index as u32 + 1,
             key: NONE,
             merged: NONE,
-        });
+        };
+        crate::part::push(&mut self.symbols, symbol);
     }
 
     /// Merges the symbols and returns those that are left, in order.
@@ -117,7 +118,7 @@ fn merge_by_heap(
     let entry = |left: u32, key: u32| Reverse(u64::from(key) << 32 | u64::from(left));
     for (left, symbol) in (0u32..).zip(symbols.iter()) {
         if symbol.key != NONE {
-            heap.push(entry(left, symbol.key));
+            push(heap, entry(left, symbol.key));
         }
     }
     while let Some(Reverse(top)) = heap.pop() {
@@ -131,7 +132,7 @@ fn merge_by_heap(
             if let Some(symbol) = symbols.get(changed as usize)
                 && symbol.key != NONE
             {
-                heap.push(entry(changed, symbol.key));
+                push(heap, entry(changed, symbol.key));
             }
         }
     }
@@ -166,6 +167,14 @@ fn update(symbols: &mut [Symbol], left: u32, pairs: &impl Pairs) {
     if let Some(symbol) = symbols.get_mut(left as usize) {
         symbol.key = key;
         symbol.merged = merged;
+    }
+}
+
+/// Adds to a heap that has room.
+fn push(heap: &mut BinaryHeap<Reverse<u64>>, entry: Reverse<u64>) {
+    debug_assert!(heap.len() < heap.capacity());
+    if heap.len() < heap.capacity() {
+        heap.push(entry);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::error::{EncodeError, VocabError};
 use super::vocab::{Attr, NO_TOKEN, Vocab};
+use crate::part::{extend, push as list_push, resize};
 use crate::sort::sort_by_key;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 /// Words of a bit for each pair of bytes.
 const PAIR_WORDS: usize = 65536 / 64;
@@ -34,6 +34,8 @@ pub(super) struct PartitionScratch {
     next: Vec<Fragment>,
     /// Whether the text holds each special token.
     present: Vec<bool>,
+    /// See [`position`].
+    borders: Vec<u32>,
 }
 
 impl Specials {
@@ -45,12 +47,12 @@ impl Specials {
         let mut starts = Vec::new();
         if !ids.is_empty() {
             starts.try_reserve_exact(PAIR_WORDS).map_err(|_| oom(PAIR_WORDS * 8))?;
-            starts.resize(PAIR_WORDS, 0);
+            resize(&mut starts, PAIR_WORDS, 0);
         }
         for (index, &id) in (0u32..).zip(&ids) {
             if let [a, b, ..] = *text(id) {
                 let pair = u16::from_le_bytes([a, b]);
-                by_start.push((pair, index));
+                list_push(&mut by_start, (pair, index));
                 if let Some(word) = starts.get_mut(usize::from(pair / 64)) {
                     *word |= 1u64 << (pair % 64);
                 }
@@ -71,7 +73,7 @@ impl Specials {
         present.clear();
         present.try_reserve(n).map_err(|_| EncodeError::OutOfMemory { elements: n })?;
         // The short ones begin with no pair; they are looked for anyway.
-        present.extend(self.ids.iter().map(|&id| vocab.text_of(id).len() < 2));
+        extend(present, self.ids.iter().map(|&id| vocab.text_of(id).len() < 2));
         for (at, &pair) in text.array_windows().enumerate() {
             let pair = u16::from_le_bytes(pair);
             if self.starts.get(usize::from(pair / 64)).is_none_or(|word| word >> (pair % 64) & 1 == 0) {
@@ -103,7 +105,7 @@ pub(super) fn partition<'a>(
     parse_special: bool,
     scratch: &'a mut PartitionScratch,
 ) -> Result<&'a [Fragment], EncodeError> {
-    let PartitionScratch { fragments, next, present } = scratch;
+    let PartitionScratch { fragments, next, present, borders } = scratch;
     fragments.clear();
     if text.is_empty() {
         return Ok(fragments);
@@ -114,7 +116,6 @@ pub(super) fn partition<'a>(
         return Ok(fragments);
     }
     specials.note_present(vocab, text, present)?;
-    let utf8 = core::str::from_utf8(text).ok();
     for (&id, &present) in specials.ids.iter().zip(present.iter()) {
         if !present || !relevant(id) {
             continue;
@@ -127,7 +128,7 @@ pub(super) fn partition<'a>(
                 continue;
             }
             let mut start = fragment.start;
-            while let Some(at) = position(text, utf8, start..fragment.end, token) {
+            while let Some(at) = position(text.get(start..fragment.end).unwrap_or(&[]), token, borders)? {
                 let at = start + at;
                 if at > start {
                     push(next, Fragment { start, end: at, token: NO_TOKEN })?;
@@ -148,17 +149,74 @@ pub(super) fn partition<'a>(
     Ok(fragments)
 }
 
-/// Where in `range` of `text` the `needle`, which is not empty, first is, from the range's start. `utf8` is the
-/// whole text, if it is UTF-8: then the search is linear whatever the two are.
-fn position(text: &[u8], utf8: Option<&str>, range: Range<usize>, needle: &[u8]) -> Option<usize> {
-    match (utf8, core::str::from_utf8(needle)) {
-        (Some(utf8), Ok(needle)) => utf8.get(range)?.find(needle),
-        _ => text.get(range)?.windows(needle.len()).position(|window| window == needle),
+/// Needles up to this long are compared at every place.
+const SHORT: usize = 64;
+
+/// Where in `text` the `needle`, which is not empty, first is: in linear time, whatever the two are, for both come from
+/// strangers. Longer needles are searched for by Knuth, Morris and Pratt (1977), with a table in `borders`.
+fn position(text: &[u8], needle: &[u8], borders: &mut Vec<u32>) -> Result<Option<usize>, EncodeError> {
+    let n = needle.len();
+    if n <= SHORT {
+        return Ok(text.windows(n.max(1)).position(|window| window == needle));
     }
+    borders.clear();
+    borders.try_reserve(n).map_err(|_| EncodeError::OutOfMemory { elements: n })?;
+    list_push(borders, 0);
+    let mut matched = 0;
+    for &byte in needle.iter().skip(1) {
+        matched = longer(needle, borders, matched, byte);
+        list_push(borders, matched as u32);
+    }
+    matched = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        matched = longer(needle, borders, matched, byte);
+        if matched == n {
+            return Ok(Some(at + 1 - n));
+        }
+    }
+    Ok(None)
+}
+
+/// How much of the needle ends with `byte`, where `matched` bytes of it ended before. `borders[i]` is the length of the
+/// longest beginning of the needle's first `i + 1` bytes that also ends them, and is not all of them.
+fn longer(needle: &[u8], borders: &[u32], mut matched: usize, byte: u8) -> usize {
+    while matched > 0 && needle.get(matched) != Some(&byte) {
+        matched = borders.get(matched - 1).map_or(0, |&border| border as usize);
+    }
+    matched + usize::from(needle.get(matched) == Some(&byte))
 }
 
 fn push(to: &mut Vec<Fragment>, fragment: Fragment) -> Result<(), EncodeError> {
     to.try_reserve(1).map_err(|_| EncodeError::OutOfMemory { elements: to.len() + 1 })?;
-    to.push(fragment);
+    list_push(to, fragment);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    #[test]
+    fn a_long_needle_is_found_where_the_plain_search_finds_it() {
+        let mut state = 1u64;
+        let mut bit = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            b'a' + (state >> 60 == 0) as u8
+        };
+        let text: Vec<u8> = (0..4000).map(|_| bit()).collect();
+        let mut borders = vec![7; 3];
+        for len in [1, 5, SHORT, SHORT + 1, 100, 300] {
+            for start in [0, 17, 1000, 4000 - len] {
+                let mut needle = text.iter().copied().skip(start).take(len).collect::<Vec<u8>>();
+                for _ in 0..2 {
+                    let want = text.windows(len).position(|window| window == needle);
+                    assert_eq!(position(&text, &needle, &mut borders).ok(), Some(want));
+                    if let Some(last) = needle.last_mut() {
+                        *last ^= 3;
+                    }
+                }
+            }
+        }
+    }
 }

@@ -11,6 +11,7 @@
 use super::byte_chars::{BYTE_TO_CHAR, byte_of};
 use super::index::{Index, hash_bytes, hash_pair};
 use super::unicode;
+use crate::part::append;
 use alloc::vec::Vec;
 
 /// No token.
@@ -70,6 +71,30 @@ pub(super) enum Model {
     SentencePiece,
     /// `gpt2`: byte-level BPE by merge rank, on pieces that a pre-tokenizer cuts.
     Bpe,
+}
+
+impl Model {
+    /// Whether it is [`Bpe`](Self::Bpe); known when compiling a build that has one kind only, so that the code of the
+    /// other is left out.
+    pub(super) const fn is_bpe(self) -> bool {
+        cfg!(feature = "bpe") && (!cfg!(feature = "spm") || matches!(self, Self::Bpe))
+    }
+
+    /// Whether this build has it.
+    pub(super) const fn is_compiled(self) -> bool {
+        match self {
+            Self::SentencePiece => cfg!(feature = "spm"),
+            Self::Bpe => cfg!(feature = "bpe"),
+        }
+    }
+
+    /// The feature of this crate that brings it.
+    pub(super) const fn feature(self) -> &'static str {
+        match self {
+            Self::SentencePiece => "spm",
+            Self::Bpe => "bpe",
+        }
+    }
 }
 
 /// A merge; its index among the kept ones is its rank.
@@ -151,10 +176,7 @@ impl Vocab {
         let form = if attr.has(special) {
             Form::Literal
         } else if attr.has(Attr::NORMAL) {
-            match self.model {
-                Model::SentencePiece => Form::Marked,
-                Model::Bpe => Form::ByteChars,
-            }
+            if self.model.is_bpe() { Form::ByteChars } else { Form::Marked }
         } else if attr.has(Attr::BYTE) {
             return Piece {
                 rest: &[],
@@ -195,7 +217,7 @@ pub(super) fn push_byte_chars(text: &[u8], out: &mut Vec<u8>) -> Result<(), usiz
     for &b in text {
         let c = BYTE_TO_CHAR.get(usize::from(b)).copied().unwrap_or(0);
         let (bytes, len) = unicode::encode(u32::from(c));
-        out.extend_from_slice(bytes.get(..len).unwrap_or(&[]));
+        append(out, bytes.get(..len).unwrap_or(&[]));
     }
     Ok(())
 }
@@ -232,10 +254,6 @@ impl Iterator for Piece<'_> {
         }
         let (&first, after) = self.rest.split_first()?;
         match self.form {
-            Form::Literal => {
-                self.rest = after;
-                Some(first)
-            }
             Form::Marked => {
                 if let Some(after) = self.rest.strip_prefix(SPACE_MARK) {
                     self.rest = after;
@@ -244,7 +262,7 @@ impl Iterator for Piece<'_> {
                 self.rest = after;
                 Some(first)
             }
-            Form::ByteChars => {
+            Form::ByteChars if cfg!(feature = "bpe") => {
                 let (cp, len) = unicode::decode(self.rest);
                 let (whole, rest) = self.rest.split_at_checked(len)?;
                 self.rest = rest;
@@ -258,6 +276,10 @@ impl Iterator for Piece<'_> {
                 if len > 1 {
                     self.pending = Some((bytes, len.saturating_sub(1)));
                 }
+                Some(first)
+            }
+            Form::Literal | Form::ByteChars => {
+                self.rest = after;
                 Some(first)
             }
         }

@@ -3,7 +3,9 @@
 #![allow(unsafe_code, reason = "system registers, and the proof that they make")]
 
 use barre_core::kernels::Kernels;
-use barre_core::simd::{dotprod::Dotprod, i8mm::I8mm, neon::Neon};
+use barre_core::simd::neon::Neon;
+#[cfg(feature = "any-model")]
+use barre_core::simd::{dotprod::Dotprod, i8mm::I8mm};
 use core::arch::asm;
 use core::fmt;
 
@@ -61,15 +63,17 @@ pub fn kernels(features: Features) -> Result<Kernels, NoSimd> {
     }
     // SAFETY: the CPU says that it has what each proof stands for, and start.s has turned the traps of Advanced SIMD off,
     // to which all of it belongs.
-    Ok(unsafe {
+    #[cfg(feature = "any-model")]
+    unsafe {
         if features.dotprod && features.i8mm {
-            Kernels::i8mm(I8mm::assume())
-        } else if features.dotprod {
-            Kernels::dotprod(Dotprod::assume())
-        } else {
-            Kernels::neon(Neon::assume())
+            return Ok(Kernels::i8mm(I8mm::assume()));
         }
-    })
+        if features.dotprod {
+            return Ok(Kernels::dotprod(Dotprod::assume()));
+        }
+    }
+    // SAFETY: as above. The small image has these only: each further set would take 15 KB.
+    Ok(Kernels::neon(unsafe { Neon::assume() }))
 }
 
 /// The CPU has no Advanced SIMD.

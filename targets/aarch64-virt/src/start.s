@@ -1,11 +1,11 @@
 // Reset, MMU, vectors. Everything before Rust, and the second core's way in.
 //
 // Memory map (32-bit addresses, 4 KiB granule, three levels at most):
-//   0x00000000  64 MiB  flash: read, execute
+//   0x00000000 128 MiB  flash: read, execute
 //   0x08000000 128 MiB  devices (GIC, UART, virtio): read, write, never gathered or reordered
 //   0x40000000   2 MiB  stacks, each between unmapped pages; the rest unmapped (QEMU leaves the device tree there)
 //   0x40200000 126 MiB  RAM: read, write, never executed
-// The tables are constants in flash, so nothing can change the map.
+// The first core writes the tables, which are 12 KiB, before it turns its MMU on.
 
 .equ DEVICE,  0x0060000000000401      // block, Attr0, AF, not executable
 .equ CODE,    0x0040000000000785      // block, Attr1, inner shareable, AF, read-only
@@ -26,44 +26,16 @@
 .set fault0_top, STACKS + (FAULT0_PAGE + 2) * 4096
 .set fault1_top, STACKS + (FAULT1_PAGE + 2) * 4096
 
-.section .rodata.tables, "a"
+// What the walker reads; start.s alone refers to it. Not in .bss, which is cleared after the MMU is on.
+.section .tables, "aw", @nobits
 .balign 4096
-level2_low:
-.set at, 0
-.rept 512
-.if at < 64
-    .quad CODE + at * 0x200000
-.elseif at < 128
-    .quad DEVICE + at * 0x200000
-.else
-    .quad 0
-.endif
-.set at, at + 1
-.endr
-level2_ram:
-    .quad level3_stacks + TABLE
-.set at, 1
-.rept 511
-.if at < 64
-    .quad RAM + 0x40000000 + at * 0x200000
-.else
-    .quad 0
-.endif
-.set at, at + 1
-.endr
-level3_stacks:
-.set at, 0
-.rept 512
-.if (at >= STACK0_PAGE && at < STACK0_PAGE + STACK_PAGES) || (at >= STACK1_PAGE && at < STACK1_PAGE + STACK_PAGES) || (at >= FAULT0_PAGE && at < FAULT0_PAGE + 2) || (at >= FAULT1_PAGE && at < FAULT1_PAGE + 2)
-    .quad RAM + PAGE + STACKS + at * 4096
-.else
-    .quad 0
-.endif
-.set at, at + 1
-.endr
-level1:                               // four entries of 1 GiB
-    .quad level2_low + TABLE, level2_ram + TABLE, 0, 0
+level2_low: .skip 4096
+level2_ram: .skip 4096
+level3_stacks: .skip 4096
+level1: .skip 32                      // four entries of 1 GiB
 
+.section .rodata.stack0, "a"
+.balign 8
 .globl barre_stack0                   // for Rust: where the first core's stack is
 barre_stack0:
     .quad stack0_bottom, stack0_top
@@ -71,6 +43,7 @@ barre_stack0:
 .section .text.start, "ax"
 .globl _start
 _start:
+    bl make_tables
     ldr x9, =fault0_top
     bl set_up_core
 
@@ -114,11 +87,73 @@ _start_core1:
     bl barre_start_core1
     b .
 
+// Writes the tables, with the MMU and so the data cache off. Each loop fills `x3` entries at `x0`, the first `x1`, each
+// `x2` more than the one before.
+make_tables:
+    mov x9, x30
+    ldr x0, =level2_low               // zeros everywhere first
+    mov x1, #0
+    mov x2, #0
+    mov x3, #(3 * 512 + 4)
+    bl fill
+    ldr x0, =level2_low               // 128 MiB of flash, then of devices
+    ldr x1, =CODE
+    mov x2, #0x200000
+    mov x3, #64
+    bl fill
+    ldr x0, =level2_low + 8 * 64
+    ldr x1, =DEVICE + 64 * 0x200000
+    mov x3, #64
+    bl fill
+    ldr x0, =level2_ram
+    ldr x1, =level3_stacks + TABLE
+    str x1, [x0], #8
+    ldr x1, =RAM + 0x40200000
+    mov x3, #63
+    bl fill
+    mov x2, #4096
+    ldr x0, =level3_stacks + 8 * STACK0_PAGE
+    ldr x1, =RAM + PAGE + STACKS + STACK0_PAGE * 4096
+    mov x3, #STACK_PAGES
+    bl fill
+    ldr x0, =level3_stacks + 8 * STACK1_PAGE
+    ldr x1, =RAM + PAGE + STACKS + STACK1_PAGE * 4096
+    mov x3, #STACK_PAGES
+    bl fill
+    ldr x0, =level3_stacks + 8 * FAULT0_PAGE
+    ldr x1, =RAM + PAGE + STACKS + FAULT0_PAGE * 4096
+    mov x3, #2
+    bl fill
+    ldr x0, =level3_stacks + 8 * FAULT1_PAGE
+    ldr x1, =RAM + PAGE + STACKS + FAULT1_PAGE * 4096
+    mov x3, #2
+    bl fill
+    ldr x0, =level1
+    ldr x1, =level2_low + TABLE
+    ldr x2, =level2_ram + TABLE
+    stp x1, x2, [x0]
+    dsb sy
+    ldr x0, =level2_low               // no older line of a cache may hide them from the walker
+    add x1, x0, #(3 * 4096)
+6:  dc ivac, x0
+    add x0, x0, #16
+    cmp x0, x1
+    b.ls 6b
+    dsb sy
+    ret x9
+fill:
+    str x1, [x0], #8
+    add x1, x1, x2
+    subs x3, x3, #1
+    b.ne fill
+    ret
+
 // Vectors, SIMD, MMU, caches; x9: the top of the core's fault stack.
 set_up_core:
     msr spsel, #1
     mov sp, x9
-    adr x0, vectors
+    adrp x0, vectors
+    add x0, x0, :lo12:vectors
     msr vbar_el1, x0
     mov x0, #(3 << 20)                // CPACR: no traps of SIMD and floating point
     msr cpacr_el1, x0
@@ -139,12 +174,16 @@ set_up_core:
     isb
     ret
 
+.ltorg
+
 .macro vector number
 .balign 128
     mov x0, #\number
     b fault
 .endm
 
+// Only the first two groups: there is no lower level to come from.
+.section .text.vectors, "ax"
 .balign 2048
 vectors:
     vector 0
@@ -155,14 +194,6 @@ vectors:
     vector 5
     vector 6
     vector 7
-    vector 8
-    vector 9
-    vector 10
-    vector 11
-    vector 12
-    vector 13
-    vector 14
-    vector 15
 
 fault:
     mrs x1, esr_el1
@@ -171,5 +202,4 @@ fault:
     bl barre_fault
     b .
 
-.ltorg
 .text

@@ -33,8 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut out = String::new();
     let done = match &engine {
-        Some(engine) => run(engine.source(), demo, &mut out),
-        None => run(model::MODEL, demo, &mut out),
+        Some(engine) => run(&mut engine.source(), demo, &mut out),
+        None => run(&mut &*model::MODEL, demo, &mut out),
     };
     print!("{out}");
     Ok(done?)

@@ -98,7 +98,7 @@ impl From<fmt::Error> for Failure {
 ///
 /// # Errors
 /// [`Failure`]; what came before it has been printed.
-pub fn run<R: ReadAt>(mut reader: R, demo: Demo<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(mut reader: &mut dyn ReadAt, demo: Demo<'_>, out: &mut dyn Write) -> Result<(), Failure> {
     let gguf = Gguf::open(&mut reader)?;
     let model = Model::load(&gguf, &mut reader)?;
     let tokenizer = Tokenizer::from_gguf(&gguf, &mut reader)?;
@@ -245,7 +245,7 @@ pub(crate) mod tests {
     use std::{vec, vec::Vec};
 
     /// The lines that must be the same everywhere.
-    pub(crate) fn lines(reader: impl ReadAt, window: Option<usize>) -> Vec<String> {
+    pub(crate) fn lines(mut reader: impl ReadAt, window: Option<usize>) -> Vec<String> {
         let mut memory = vec![0xa5; 8 << 20];
         let start = memory.as_ptr().align_offset(Plan::ALIGN);
         let demo = Demo {
@@ -260,7 +260,7 @@ pub(crate) mod tests {
             heap: None,
         };
         let mut out = String::new();
-        run(reader, demo, &mut out).expect("an answer");
+        run(&mut reader, demo, &mut out).expect("an answer");
         let kept = |l: &&str| l.starts_with("tokens: ") || l.starts_with("logits: ");
         let lines: Vec<String> = out.lines().filter(kept).map(String::from).collect();
         assert_eq!(lines.len(), 2, "{out}");
@@ -285,7 +285,7 @@ pub(crate) mod tests {
             new_tokens: 1,
             heap: None,
         };
-        let e = run(MODEL, demo, &mut String::new()).expect_err("no memory");
+        let e = run(&mut &*MODEL, demo, &mut String::new()).expect_err("no memory");
         assert!(matches!(e, Failure::Session(SessionError::BufferTooSmall { have: 0, .. })), "{e}");
     }
 }

@@ -10,6 +10,7 @@ use super::elementwise::{exp_and_sum, max};
 use super::kv::KvType;
 use super::rows::{F16, F32, widen_row};
 use crate::kernels::OutCols;
+use crate::part::{copy, cut, cut_mut, part, part_mut};
 use crate::simd::lanes::{LANES, Lanes};
 
 /// The keys and values of one KV head.
@@ -45,6 +46,11 @@ const MAX_QUERIES: usize = 16;
 /// Positions widened at once: 16 KiB of heads of 128.
 const POSITIONS: usize = 32;
 
+/// Queries whose scores are computed together.
+const SCORED: usize = if cfg!(feature = "batch") { 2 } else { 1 };
+/// Queries whose values are mixed together.
+const MIXED: usize = if cfg!(feature = "batch") { 4 } else { 1 };
+
 /// A unit of f32.
 type Unit = [f32; LANES];
 
@@ -61,6 +67,12 @@ pub(in crate::kernels) const fn scratch_bytes(
     let widened = POSITIONS.saturating_mul(if k > v { k } else { v });
     let query = n.saturating_add(k).saturating_add(v);
     widened.saturating_add(query.saturating_mul(queries)).saturating_mul(4 * LANES)
+}
+
+/// Units of a head.
+const fn units_of(len: usize) -> usize {
+    let units = len.div_ceil(LANES);
+    if units > 0 { units } else { 1 }
 }
 
 /// Units of a query's scores: an odd number, so that the scores of a block's queries do not all fall into the same
@@ -81,47 +93,49 @@ pub(super) fn attend<L: Lanes>(
     scratch: &mut [u8],
 ) {
     let &AttendJob { first_pos, tokens, group, scale } = job;
-    let (key_units, value_units) = (kv.key_len.div_ceil(LANES), kv.value_len.div_ceil(LANES));
+    let group = group.max(1);
+    let (key_units, value_units) = (units_of(kv.key_len), units_of(kv.value_len));
     let score_units = score_units(first_pos + tokens);
     let queries = tokens * group;
     let widened_units = POSITIONS * key_units.max(value_units);
-    let room = scratch.len() / (4 * LANES) - widened_units;
-    let block = (room / (score_units + key_units + value_units)).min(MAX_QUERIES).min(queries);
+    let room = (scratch.len() / (4 * LANES)).saturating_sub(widened_units);
+    let block = (room / (score_units + key_units + value_units)).min(MAX_QUERIES).min(queries).max(1);
 
-    let units: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch[..(widened_units + room) * 4 * LANES]);
-    let (widened, units) = units.as_chunks_mut::<LANES>().0.split_at_mut(widened_units);
-    let (scores, units) = units.split_at_mut(block * score_units);
-    let (qs, units) = units.split_at_mut(block * key_units);
-    let accs = &mut units[..block * value_units];
+    let scratch = part_mut(scratch, 0, (widened_units + room) * 4 * LANES);
+    let Ok(units) = bytemuck::try_cast_slice_mut::<u8, f32>(scratch) else { return };
+    let (widened, units) = cut_mut(units.as_chunks_mut::<LANES>().0, widened_units);
+    let (scores, units) = cut_mut(units, block * score_units);
+    let (qs, units) = cut_mut(units, block * key_units);
+    let accs = part_mut(units, 0, block * value_units);
 
     for first in (0..queries).step_by(block) {
         let count = block.min(queries - first);
         let token = |i: usize| (first + i) / group;
         let visible = |i: usize| first_pos + token(i) + 1;
-        let qs = &mut qs[..count * key_units];
+        let qs = part_mut(qs, 0, count * key_units);
         for (i, to) in qs.chunks_exact_mut(key_units).enumerate() {
             let head = (first + i) % group;
-            let to = to.as_flattened_mut();
-            to[..kv.key_len].copy_from_slice(&q[token(i) * q_stride + head * kv.key_len..][..kv.key_len]);
-            to[kv.key_len..].fill(0.0);
+            let (to, rest) = cut_mut(to.as_flattened_mut(), kv.key_len);
+            copy(to, part(q, token(i) * q_stride + head * kv.key_len, kv.key_len));
+            rest.fill(0.0);
         }
-        let scores = &mut scores[..count * score_units];
+        let scores = part_mut(scores, 0, count * score_units);
         let positions = visible(count - 1);
         score_block(l, kv, qs, positions, scale, widened, scores);
 
         let mut sums = [0.0; MAX_QUERIES];
         for (i, (scores, sum)) in scores.chunks_exact_mut(score_units).zip(&mut sums).enumerate() {
-            let scores = scores.as_flattened_mut().split_at_mut(visible(i)).0;
+            let scores = part_mut(scores.as_flattened_mut(), 0, visible(i));
             *sum = exp_and_sum(l, scores, max(l, scores));
         }
 
-        let accs = &mut accs[..count * value_units];
+        let accs = part_mut(accs, 0, count * value_units);
         accs.fill([0.0; LANES]);
         mix_block(l, kv, scores, positions, &visible, widened, accs);
         for (i, (acc, sum)) in accs.chunks_exact(value_units).zip(sums).enumerate() {
             let inverse = 1.0 / sum;
             let head = (first + i) % group;
-            let out = &mut out.row_mut(token(i))[head * kv.value_len..][..kv.value_len];
+            let out = part_mut(out.row_mut(token(i)), head * kv.value_len, kv.value_len);
             for (out, acc) in out.iter_mut().zip(acc.as_flattened()) {
                 *out = acc * inverse;
             }
@@ -130,11 +144,13 @@ pub(super) fn attend<L: Lanes>(
 }
 
 /// Widens `count` rows of `row_bytes` from `rows` into `widened`, each to whole units.
-#[inline(always)]
+#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
+#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
 fn widen<L: Lanes>(l: L, kv_type: KvType, rows: &[u8], row_bytes: usize, widened: &mut [Unit], units: usize) {
     // Rows lie close together: the same bytes of the next block are a constant distance ahead.
     let ahead = POSITIONS * row_bytes;
-    for (row, to) in rows.chunks_exact(row_bytes).zip(widened.chunks_exact_mut(units)) {
+    for i in 0..rows.len() / row_bytes.max(1) {
+        let (row, to) = (part(rows, i * row_bytes, row_bytes), part_mut(widened, i * units, units));
         match kv_type {
             KvType::F32 => widen_row::<L, F32>(l, row, ahead, to),
             KvType::F16 => widen_row::<L, F16>(l, row, ahead, to),
@@ -153,25 +169,24 @@ fn score_block<L: Lanes>(
     widened: &mut [Unit],
     scores: &mut [Unit],
 ) {
-    let units = kv.key_len.div_ceil(LANES);
+    let units = units_of(kv.key_len);
     let row_bytes = kv.key_len * kv.kv_type.bytes();
     let queries = qs.len() / units;
-    let score_len = scores.len() / queries * LANES;
+    let score_len = scores.len() / queries.max(1) * LANES;
     let scores = scores.as_flattened_mut();
     for first in (0..positions).step_by(POSITIONS) {
         let count = POSITIONS.min(positions - first);
-        widen(l, kv.kv_type, &kv.k[first * row_bytes..][..count * row_bytes], row_bytes, widened, units);
+        widen(l, kv.kv_type, part(kv.k, first * row_bytes, count * row_bytes), row_bytes, widened, units);
         // Past the last position lie old rows, whose scores nobody reads.
-        let keys = &widened[..count.next_multiple_of(4) * units];
-        for (pair, qs) in qs.chunks(2 * units).enumerate() {
-            let at = 2 * pair * score_len + first;
-            if let [q0, q1] = [&qs[..units], &qs[qs.len() - units..]]
-                && qs.len() == 2 * units
-            {
-                let (row0, row1) = scores[at..].split_at_mut(score_len);
+        let keys = part(widened, 0, count.next_multiple_of(4) * units);
+        for (i, qs) in qs.chunks(SCORED * units).enumerate() {
+            let at = SCORED * i * score_len + first;
+            if cfg!(feature = "batch") && qs.len() == 2 * units {
+                let (q0, q1) = cut(qs, units);
+                let (row0, row1) = cut_mut(scores.get_mut(at..).unwrap_or(&mut []), score_len);
                 let (row0, row1) = (row0.as_chunks_mut().0, row1.as_chunks_mut().0);
                 for ((ks, to0), to1) in keys.chunks_exact(4 * units).zip(row0).zip(row1) {
-                    let (k01, k23) = ks.split_at(2 * units);
+                    let (k01, k23) = cut(ks, 2 * units);
                     let (a0, a1) = dots22(l, q0, q1, k01);
                     let (b0, b1) = dots22(l, q0, q1, k23);
                     *to0 = l.sum_folded(a0, b0).map(|s| s * scale);
@@ -180,7 +195,7 @@ fn score_block<L: Lanes>(
             } else {
                 for (i, ks) in keys.chunks_exact(4 * units).enumerate() {
                     let sums = l.sum4(dots14(l, qs, ks));
-                    scores[at + 4 * i..][..4].copy_from_slice(&sums.map(|s| s * scale));
+                    copy(part_mut(scores, at + 4 * i, 4), &sums.map(|s| s * scale));
                 }
             }
         }
@@ -190,7 +205,7 @@ fn score_block<L: Lanes>(
 /// `q0` and `q1` with each of the two keys in `ks`, half summed.
 #[inline(always)]
 fn dots22<L: Lanes>(l: L, q0: &[Unit], q1: &[Unit], ks: &[Unit]) -> (L::Folded, L::Folded) {
-    let (k0, k1) = ks.split_at(q0.len());
+    let (k0, k1) = cut(ks, q0.len());
     let [mut a, mut b, mut c, mut d] = [l.splat(0.0); 4];
     for ((q0, q1), (k0, k1)) in q0.iter().zip(q1).zip(k0.iter().zip(k1)) {
         let (q0, q1) = (l.load(q0), l.load(q1));
@@ -204,12 +219,13 @@ fn dots22<L: Lanes>(l: L, q0: &[Unit], q1: &[Unit], ks: &[Unit]) -> (L::Folded, 
 }
 
 /// The lanes of `q` with each of the four keys in `ks`.
-#[inline(always)]
+#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
+#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
 fn dots14<L: Lanes>(l: L, q: &[Unit], ks: &[Unit]) -> [L::F; 4] {
     let n = q.len();
-    let (k0, ks) = ks.split_at(n);
-    let (k1, ks) = ks.split_at(n);
-    let (k2, k3) = ks.split_at(n);
+    let (k0, ks) = cut(ks, n);
+    let (k1, ks) = cut(ks, n);
+    let (k2, k3) = cut(ks, n);
     let [mut a, mut b, mut c, mut d] = [l.splat(0.0); 4];
     for ((q, (k0, k1)), (k2, k3)) in q.iter().zip(k0.iter().zip(k1)).zip(k2.iter().zip(k3)) {
         let q = l.load(q);
@@ -233,35 +249,35 @@ fn mix_block<L: Lanes>(
     widened: &mut [Unit],
     accs: &mut [Unit],
 ) {
-    let units = kv.value_len.div_ceil(LANES);
+    let units = units_of(kv.value_len);
     let row_bytes = kv.value_len * kv.kv_type.bytes();
     let queries = accs.len() / units;
-    let weight_len = weights.len() / queries * LANES;
+    let weight_len = weights.len() / queries.max(1) * LANES;
     let weights = weights.as_flattened();
     for first in (0..positions).step_by(POSITIONS) {
         let count = POSITIONS.min(positions - first);
-        widen(l, kv.kv_type, &kv.v[first * row_bytes..][..count * row_bytes], row_bytes, widened, units);
-        let values = &widened[..count * units];
+        widen(l, kv.kv_type, part(kv.v, first * row_bytes, count * row_bytes), row_bytes, widened, units);
+        let values = part(widened, 0, count * units);
         // A weight of 0 for what a query must not see would not do: 0 times an infinite value is a NaN.
         let seen = |i: usize| visible(i).saturating_sub(first).min(count);
-        let row = |i: usize| &weights[i * weight_len + first..][..count];
-        for (quad, accs) in accs.chunks_mut(4 * units).enumerate() {
-            let i = 4 * quad;
+        let row = |i: usize| part(weights, i * weight_len + first, count);
+        for (i, accs) in accs.chunks_mut(MIXED * units).enumerate() {
+            let i = MIXED * i;
             let mut common = 0;
-            if accs.len() == 4 * units {
+            if cfg!(feature = "batch") && accs.len() == 4 * units {
                 common = seen(i);
-                let p = [row(i), row(i + 1), row(i + 2), row(i + 3)].map(|p| &p[..common]);
+                let p = [row(i), row(i + 1), row(i + 2), row(i + 3)].map(|p| part(p, 0, common));
                 for u in 0..units {
-                    mix::<L, 4, 1>(l, p, &values[..common * units], units, u, accs);
+                    mix::<L, 4, 1>(l, p, part(values, 0, common * units), units, u, accs);
                 }
             }
             for (n, acc) in accs.chunks_exact_mut(units).enumerate() {
                 let seen = seen(i + n);
                 if seen > common {
-                    let p = [&row(i + n)[common..seen]];
-                    let values = &values[common * units..seen * units];
+                    let p = [part(row(i + n), common, seen - common)];
+                    let values = part(values, common * units, (seen - common) * units);
                     let mut u = 0;
-                    while u + 4 <= units {
+                    while cfg!(feature = "batch") && u + 4 <= units {
                         mix::<L, 1, 4>(l, p, values, units, u, acc);
                         u += 4;
                     }
@@ -285,30 +301,31 @@ fn mix<L: Lanes, const Q: usize, const C: usize>(
     u: usize,
     accs: &mut [Unit],
 ) {
-    let n = values.len() / units;
-    let p = p.map(|p| &p[..n]);
     let mut acc = [[l.splat(0.0); C]; Q];
-    for q in 0..Q {
-        for c in 0..C {
-            acc[q][c] = l.load(&accs[q * units + u + c]);
+    for (q, acc) in acc.iter_mut().enumerate() {
+        for (c, acc) in acc.iter_mut().enumerate() {
+            *acc = l.load(accs.get(q * units + u + c).unwrap_or(&[0.0; LANES]));
         }
     }
     for (j, value) in values.chunks_exact(units).enumerate() {
-        let value = &value[u..][..C];
+        let Some(value) = value.get(u..).and_then(|value| value.first_chunk::<C>()) else { return };
         let mut v = [l.splat(0.0); C];
         for c in 0..C {
             v[c] = l.load(&value[c]);
         }
         for q in 0..Q {
-            let weight = l.splat(p[q][j]);
+            let Some(&weight) = p[q].get(j) else { return };
+            let weight = l.splat(weight);
             for c in 0..C {
                 acc[q][c] = l.add(acc[q][c], l.mul(weight, v[c]));
             }
         }
     }
-    for q in 0..Q {
-        for c in 0..C {
-            l.store(acc[q][c], &mut accs[q * units + u + c]);
+    for (q, acc) in acc.into_iter().enumerate() {
+        for (c, acc) in acc.into_iter().enumerate() {
+            if let Some(to) = accs.get_mut(q * units + u + c) {
+                l.store(acc, to);
+            }
         }
     }
 }

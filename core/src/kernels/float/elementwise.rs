@@ -1,6 +1,7 @@
-//! Norm, activation, softmax and scans: everything that treats a vector element by element.
+//! Norm, activation and the parts of softmax: everything that treats a vector element by element.
 
 use super::exp::exp_lanes;
+use crate::part::{copy, part};
 use crate::simd::lanes::{LANES, Lanes, padded};
 
 /// Root-mean-square norm: `out = (x · s) · w` with `s = 1 / sqrt(Σx²/n + eps)`.
@@ -43,24 +44,15 @@ pub(super) fn swiglu<L: Lanes>(l: L, gate: &mut [f32], up: &[f32]) {
     }
     let mut last = padded(gate_tail);
     swiglu_unit(l, &mut last, &padded(up_tail));
-    gate_tail.copy_from_slice(&last[..gate_tail.len()]);
+    copy(gate_tail, part(&last, 0, gate_tail.len()));
 }
 
-#[inline(always)]
+#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
+#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
 fn swiglu_unit<L: Lanes>(l: L, gate: &mut [f32; LANES], up: &[f32; LANES]) {
     let g = l.load(gate);
     let e = exp_lanes(l, l.sub(l.splat(0.0), g));
     l.store(l.mul(l.div(g, l.add(l.splat(1.0), e)), l.load(up)), gate);
-}
-
-/// `x = e^(x − max x) / Σ`.
-#[inline(always)]
-pub(super) fn softmax<L: Lanes>(l: L, x: &mut [f32]) {
-    let max = max(l, x);
-    let inverse = 1.0 / exp_and_sum(l, x, max);
-    for x in x {
-        *x *= inverse;
-    }
 }
 
 /// The largest of `x`, −∞ of none. NaNs are passed over; which of two zeros comes back is not defined.
@@ -93,19 +85,7 @@ pub(super) fn exp_and_sum<L: Lanes>(l: L, x: &mut [f32], max: f32) -> f32 {
         l.store(e, &mut last);
         last[tail.len()..].fill(0.0);
         acc = l.add(acc, l.load(&last));
-        tail.copy_from_slice(&last[..tail.len()]);
+        copy(tail, part(&last, 0, tail.len()));
     }
     l.sum(acc)
-}
-
-/// The largest of `x`, and whether all are finite.
-#[inline(always)]
-pub(super) fn max_and_finite<L: Lanes>(l: L, x: &[f32]) -> (f32, bool) {
-    let (units, tail) = x.as_chunks();
-    // A finite number times 0 is a zero, any other a NaN, which stays in the sum.
-    let mut acc = l.splat(0.0);
-    for x in units.iter().chain([&padded(tail)]) {
-        acc = l.add(acc, l.mul(l.load(x), l.splat(0.0)));
-    }
-    (max(l, x), l.sum(acc) == 0.0)
 }

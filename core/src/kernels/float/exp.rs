@@ -35,7 +35,8 @@ pub fn exp(x: f32) -> f32 {
 }
 
 /// [`exp`] of sixteen, with its bits.
-#[inline(always)]
+#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
+#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
 pub(crate) fn exp_lanes<L: Lanes>(l: L, x: L::F) -> L::F {
     let x = l.max(l.splat(LOW), x);
     let x = l.min(l.splat(HIGH), x);

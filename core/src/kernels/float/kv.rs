@@ -1,5 +1,6 @@
 //! The numbers of a KV cache.
 
+use crate::part::{copy, part};
 use crate::simd::lanes::{LANES, Lanes, padded};
 
 /// How keys and values are stored.
@@ -37,7 +38,7 @@ pub(super) fn store<L: Lanes>(l: L, kv: KvType, src: &[f32], dst: &mut [u8]) {
             }
             let mut bytes = [0; 4 * LANES];
             l.store_f32(l.load(&last), &mut bytes);
-            rest.copy_from_slice(&bytes[..rest.len()]);
+            copy(rest, part(&bytes, 0, rest.len()));
         }
         KvType::F16 => {
             let (dst, rest) = dst.as_chunks_mut();
@@ -46,7 +47,7 @@ pub(super) fn store<L: Lanes>(l: L, kv: KvType, src: &[f32], dst: &mut [u8]) {
             }
             let mut bytes = [0; 2 * LANES];
             l.store_f16(l.load(&last), &mut bytes);
-            rest.copy_from_slice(&bytes[..rest.len()]);
+            copy(rest, part(&bytes, 0, rest.len()));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Kernels that compute in f32: written once over sixteen lanes, instantiated for each instruction set.
 
 mod attention;
+#[cfg(feature = "batch")]
+mod batch;
 mod elementwise;
 mod exp;
 mod kv;
@@ -13,13 +15,18 @@ pub use kv::KvType;
 pub use rope::rope_table;
 
 pub(super) use attention::scratch_bytes as attend_scratch_bytes;
-pub(super) use rows::matmul_scratch_bytes;
+#[cfg(feature = "batch")]
+pub(super) use batch::matmul_scratch_bytes;
 
-use super::{Acts, OutCols};
+#[cfg(feature = "batch")]
+use super::Acts;
+use super::OutCols;
+use crate::quant::WeightFormat;
 use crate::simd::Scalar;
 use rows::FloatFormat;
 
 type Matvec = unsafe fn(weights: &[u8], x: &[f32], out: &mut [f32]);
+#[cfg(feature = "batch")]
 type Matmul = unsafe fn(weights: &[u8], acts: &Acts<'_>, out: &mut OutCols<'_>, scratch: &mut [u8]);
 
 /// The kernels of this module for one instruction set. Calling one needs proof that the CPU has it; lengths are
@@ -30,8 +37,6 @@ pub(super) struct FloatTable {
     pub(super) add_assign: unsafe fn(x: &mut [f32], y: &[f32]),
     pub(super) swiglu: unsafe fn(gate: &mut [f32], up: &[f32]),
     pub(super) rope: unsafe fn(x: &mut [f32], head_len: usize, table: &[f32]),
-    pub(super) softmax: unsafe fn(x: &mut [f32]),
-    pub(super) max_and_finite: unsafe fn(x: &[f32]) -> (f32, bool),
     pub(super) kv_store: unsafe fn(kv: KvType, src: &[f32], dst: &mut [u8]),
     pub(super) attend: unsafe fn(
         &KvHead<'_>,
@@ -41,12 +46,26 @@ pub(super) struct FloatTable {
         out: &mut OutCols<'_>,
         scratch: &mut [u8],
     ),
-    pub(super) matvec_f32: Matvec,
-    pub(super) matvec_f16: Matvec,
-    pub(super) matvec_bf16: Matvec,
-    pub(super) matmul_f32: Matmul,
-    pub(super) matmul_f16: Matmul,
-    pub(super) matmul_bf16: Matmul,
+    /// By format: F32, F16, BF16.
+    pub(super) matvec: [Option<Matvec>; FORMATS],
+    #[cfg(feature = "batch")]
+    pub(super) matmul: [Option<Matmul>; FORMATS],
+}
+
+/// The float formats come first among all.
+const FORMATS: usize = 3;
+
+/// `entries` of F32, F16 and BF16, without those that the build leaves out: what no table names is not linked.
+const fn compiled<T: Copy>(entries: [T; FORMATS]) -> [Option<T>; FORMATS] {
+    let mut table = [None; FORMATS];
+    let mut i = 0;
+    while i < FORMATS {
+        if WeightFormat::ALL[i].is_compiled() {
+            table[i] = Some(entries[i]);
+        }
+        i += 1;
+    }
+    table
 }
 
 /// The table of an instruction set. Each entry is a function with its features, into which the kernel is inlined.
@@ -71,14 +90,6 @@ macro_rules! float_table {
                 rope::rope(x, head_len, table);
             }
             $(#[target_feature(enable = $feature)])?
-            fn softmax(x: &mut [f32]) {
-                elementwise::softmax($isa, x);
-            }
-            $(#[target_feature(enable = $feature)])?
-            fn max_and_finite(x: &[f32]) -> (f32, bool) {
-                elementwise::max_and_finite($isa, x)
-            }
-            $(#[target_feature(enable = $feature)])?
             fn kv_store(kv: KvType, src: &[f32], dst: &mut [u8]) {
                 kv::store($isa, kv, src, dst);
             }
@@ -97,6 +108,7 @@ macro_rules! float_table {
             fn matvec<W: FloatFormat>(weights: &[u8], x: &[f32], out: &mut [f32]) {
                 rows::matvec::<_, W>($isa, weights, x, out);
             }
+            #[cfg(feature = "batch")]
             $(#[target_feature(enable = $feature)])?
             fn matmul<W: FloatFormat>(
                 weights: &[u8],
@@ -104,23 +116,18 @@ macro_rules! float_table {
                 out: &mut OutCols<'_>,
                 scratch: &mut [u8],
             ) {
-                rows::matmul::<_, W>($isa, weights, acts, out, scratch);
+                batch::matmul::<_, W>($isa, weights, acts, out, scratch);
             }
             FloatTable {
                 rms_norm,
                 add_assign,
                 swiglu,
                 rope,
-                softmax,
-                max_and_finite,
                 kv_store,
                 attend,
-                matvec_f32: matvec::<rows::F32>,
-                matvec_f16: matvec::<rows::F16>,
-                matvec_bf16: matvec::<rows::Bf16>,
-                matmul_f32: matmul::<rows::F32>,
-                matmul_f16: matmul::<rows::F16>,
-                matmul_bf16: matmul::<rows::Bf16>,
+                matvec: compiled([matvec::<rows::F32> as Matvec, matvec::<rows::F16>, matvec::<rows::Bf16>]),
+                #[cfg(feature = "batch")]
+                matmul: compiled([matmul::<rows::F32> as Matmul, matmul::<rows::F16>, matmul::<rows::Bf16>]),
             }
         };
     };

@@ -91,17 +91,6 @@ fn dot16(a: &[f32], b: &[f32]) -> f32 {
     sum16(a.iter().zip(b).map(|(a, b)| a * b))
 }
 
-fn softmax16(x: &mut [f32]) {
-    let max = x.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m });
-    for x in x.iter_mut() {
-        *x = exp(*x - max);
-    }
-    let inverse = 1.0 / sum16(x.iter().copied());
-    for x in x {
-        *x *= inverse;
-    }
-}
-
 const LENGTHS: [usize; 12] = [1, 2, 7, 15, 16, 17, 31, 48, 64, 100, 257, 2048];
 const SPECIAL: [f32; 14] = [
     0.0,
@@ -233,29 +222,6 @@ fn rms_norm_add_and_swiglu_follow_their_formulas() {
 }
 
 #[test]
-fn softmax_is_canonical_and_spreads_nans() {
-    let mut rng = Rng(2);
-    for n in LENGTHS {
-        let x = rng.vec(n, 20.0);
-        let mut want = x.clone();
-        softmax16(&mut want);
-        assert!((want.iter().map(|&x| f64::from(x)).sum::<f64>() - 1.0).abs() < 1e-6);
-        for kernels in all_kernels() {
-            let mut got = x.clone();
-            kernels.softmax(&mut got);
-            same(&got, &want, kernels.isa().name());
-            for bad in [f32::NAN, f32::INFINITY] {
-                let mut got = x.clone();
-                got[n / 2] = bad;
-                kernels.softmax(&mut got);
-                assert!(got.iter().all(|x| x.is_nan()));
-            }
-            kernels.softmax(&mut []);
-        }
-    }
-}
-
-#[test]
 fn rope_turns_adjacent_pairs_and_leaves_the_rest() {
     let mut rng = Rng(3);
     for (head_len, n_rot) in [(64, 64), (128, 64), (80, 80), (7, 6), (9, 4), (2, 2), (5, 0)] {
@@ -282,27 +248,6 @@ fn rope_turns_adjacent_pairs_and_leaves_the_rest() {
                 let mut got = x.clone();
                 kernels.rope(&mut got, head_len, &table);
                 same(&got, &want, kernels.isa().name());
-            }
-        }
-    }
-}
-
-#[test]
-fn scans_find_the_maximum_and_what_is_not_finite() {
-    let mut rng = Rng(4);
-    for kernels in all_kernels() {
-        assert_eq!(kernels.max_and_finite(&[]), (f32::NEG_INFINITY, true));
-        for n in LENGTHS {
-            let x: Vec<f32> = rng.vec(n, 50.0).iter().map(|x| x - 60.0).collect();
-            let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            assert_eq!(kernels.max_and_finite(&x), (max, true));
-            for at in [0, n / 2, n - 1] {
-                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                    let mut x = x.clone();
-                    x[at] = bad;
-                    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    assert_eq!(kernels.max_and_finite(&x), (max, false));
-                }
             }
         }
     }
@@ -597,8 +542,6 @@ fn results_are_the_same_on_every_machine() {
             kernels.matvec(format, &cache, &acts.token(1), &mut out[..rows], &mut []);
             add(&out[..rows]);
         }
-        kernels.softmax(&mut y);
-        add(&y);
-        assert_eq!(hash, 0x83ae_c9d5_2c9b_bcd1, "{}: {hash:#x}", kernels.isa());
+        assert_eq!(hash, 0x59f8_6d1f_a48c_45a4, "{}: {hash:#x}", kernels.isa());
     }
 }

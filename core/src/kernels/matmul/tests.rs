@@ -280,6 +280,7 @@ fn avx512() -> bool {
 
 /// The tables that this CPU can run.
 fn tables() -> Vec<(&'static str, Table, &'static matvec::Table)> {
+    #[allow(unused_mut, reason = "elsewhere there are no others")]
     let mut tables = vec![("scalar", Table::SCALAR, &matvec::SCALAR)];
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("f16c") {

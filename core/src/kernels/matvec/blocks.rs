@@ -21,10 +21,7 @@ macro_rules! block {
 /// So many bytes of a block, from `at` on. The lengths are constants: nothing is checked at run time.
 #[inline(always)]
 fn part<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {
-    match block[at..].first_chunk() {
-        Some(part) => part,
-        None => &[0; N],
-    }
+    block.get(at..).and_then(|rest| rest.first_chunk()).unwrap_or(&[0; N])
 }
 
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! What a format tells the kernel: how a block becomes integers, and eight blocks' integers become terms.
 
 use crate::kernels::{ActToken, WRAP};
+use crate::part::holds;
 use crate::simd::ints::{Ints, STEP};
 use core::marker::PhantomData;
 
@@ -80,13 +81,15 @@ pub(super) fn isum<I: Ints, const P: usize>(
     t: &[BlockInts<I, P>; STEP],
     fix: impl Fn(usize, I::Eight) -> I::Eight,
 ) -> I::Floats {
-    join(isa, P, |p| fix(p, isa.reduce(&core::array::from_fn(|i| t[i].isum[p]))))
+    let none = isa.sums(0);
+    join(isa, P, |p| fix(p, isa.reduce(&core::array::from_fn(|i| *t[i].isum.get(p).unwrap_or(&none)))))
 }
 
 /// `msum` of every block, planes joined.
 #[inline(always)]
 pub(super) fn msum<I: Ints, const P: usize>(isa: I, t: &[BlockInts<I, P>; STEP]) -> I::Floats {
-    join(isa, P, |p| isa.reduce(&core::array::from_fn(|i| t[i].msum[p])))
+    let none = isa.sums(0);
+    join(isa, P, |p| isa.reduce(&core::array::from_fn(|i| *t[i].msum.get(p).unwrap_or(&none))))
 }
 
 /// `f = f·256 + i`, most significant plane first; one plane is its own integer.
@@ -113,15 +116,25 @@ pub(super) struct BlockActs<'a, F: ?Sized> {
 
 #[allow(unsafe_code, reason = "checks in the innermost loop would cost as much as a tenth of it")]
 impl<'a, F: Format> BlockActs<'a, F> {
-    /// # Panics
-    /// If `act` does not have `blocks` blocks of the format's length.
+    /// `None` if `act` does not have `blocks` blocks of the format's length.
     #[inline(always)]
-    pub(super) fn new(act: &ActToken<'a>, blocks: usize) -> Self {
+    pub(super) fn new(act: &ActToken<'a>, blocks: usize) -> Option<Self> {
         let &ActToken { k, planes, q, sums, d, .. } = act;
-        assert!(k == blocks * F::LEN && q.len() == planes * k && d.len() == blocks + WRAP);
         let sum_count = F::SUM_COUNT * blocks + if F::SUM_COUNT == 1 { WRAP } else { 0 };
-        assert!(sums.len() == planes * sum_count);
-        Self { blocks, planes, k, q, sum_count, sums, d, format: PhantomData }
+        let fits = k == blocks * F::LEN
+            && q.len() == planes * k
+            && d.len() == blocks + WRAP
+            && sums.len() == planes * sum_count;
+        holds(fits, "a token's activations").then_some(Self {
+            blocks,
+            planes,
+            k,
+            q,
+            sum_count,
+            sums,
+            d,
+            format: PhantomData,
+        })
     }
 
     /// Digits of block `column` in plane `p`, in pieces of 32, of which a block has `N`.

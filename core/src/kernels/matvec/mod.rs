@@ -11,11 +11,12 @@
 mod blocks;
 mod format;
 mod k_quants;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
 mod rows;
 
 use super::table::compiled;
 use super::{ActToken, Mode};
+use crate::part::{copy, cut_mut, part};
 use crate::quant::WeightFormat;
 use crate::simd::Scalar;
 use crate::simd::ints::{Ints, STEP};
@@ -86,8 +87,11 @@ table!(
     crate::simd::avx512::Avx512::assume(),
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
 );
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
 pub(super) use rows::{DOTPROD, NEON};
+// A third of the code, for images that are short of room.
+#[cfg(all(target_arch = "aarch64", not(feature = "batch")))]
+table!(NEON, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), "neon");
 
 /// `out[r] = row r · act`. `P` is the number of digit planes.
 #[inline(always)]
@@ -98,15 +102,15 @@ fn rows<I: Ints, F: Format, const P: usize>(
     out: &mut [f32],
     scratch: &mut [u8],
 ) {
-    let blocks = act.k / F::LEN;
-    let (acts, picks) = (BlockActs::<F>::new(act, blocks), isa.picks());
-    let terms: &mut [f32] = bytemuck::cast_slice_mut(scratch);
+    let blocks = (act.k / F::LEN).max(1);
+    let (Some(acts), picks) = (BlockActs::<F>::new(act, blocks), isa.picks()) else { return };
+    let Ok(terms) = bytemuck::try_cast_slice_mut::<u8, f32>(scratch) else { return };
     // Where the stream's next block stands in its row.
     let mut column = 0;
-    for (weights, out) in weights.chunks(GROUP * blocks * F::BYTES).zip(out.chunks_mut(GROUP)) {
+    for (weights, out) in weights.chunks((GROUP * blocks * F::BYTES).max(1)).zip(out.chunks_mut(GROUP)) {
         let count = out.len() * blocks;
         let (steps, rest) = F::stream(weights).0.as_chunks::<STEP>();
-        let (full, last) = terms.split_at_mut(steps.len() * STEP);
+        let (full, last) = cut_mut(terms, steps.len() * STEP);
         for (stream, terms) in steps.iter().zip(full.as_chunks_mut().0) {
             step::<I, F, P>(isa, picks, stream.each_ref(), &acts, &mut column, terms);
         }
@@ -116,12 +120,13 @@ fn rows<I: Ints, F: Format, const P: usize>(
             step::<I, F, P>(isa, picks, stream, &acts, &mut column, terms);
         }
         column = 0;
-        add_up(&terms[..count], blocks, out);
+        add_up(part(terms, 0, count), blocks, out);
     }
 }
 
 /// The terms of the next eight blocks.
-#[inline(always)]
+#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
+#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
 fn step<I: Ints, F: Format, const P: usize>(
     isa: I,
     picks: I::Picks,
@@ -173,13 +178,13 @@ fn block<I: Ints, F: Format, const P: usize>(
 fn add_up(terms: &[f32], blocks: usize, out: &mut [f32]) {
     if out.len() == GROUP {
         let mut sums = [0.0f32; GROUP];
-        let rows: [&[f32]; GROUP] = core::array::from_fn(|r| &terms[r * blocks..][..blocks]);
+        let rows: [&[f32]; GROUP] = core::array::from_fn(|r| part(terms, r * blocks, blocks));
         for b in 0..blocks {
             for (sum, row) in sums.iter_mut().zip(&rows) {
-                *sum += row[b];
+                *sum += row.get(b).copied().unwrap_or(0.0);
             }
         }
-        out.copy_from_slice(&sums);
+        copy(out, &sums);
         return;
     }
     for (out, row) in out.iter_mut().zip(terms.chunks_exact(blocks)) {

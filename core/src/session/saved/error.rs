@@ -121,6 +121,9 @@ pub enum SavedError {
 
 impl fmt::Display for SavedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the saved session is refused");
+        }
         match self {
             Self::Header => f.write_str("the header"),
             Self::Tokens => f.write_str("the tokens"),
@@ -131,6 +134,9 @@ impl fmt::Display for SavedPart {
 
 impl fmt::Display for SavedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the saved session is refused");
+        }
         match *self {
             Self::Busy => f.write_str("earlier work is not done"),
             Self::Weights { tensor, error } => write!(f, "reading `{tensor}` for the fingerprint: {error}"),

@@ -4,9 +4,11 @@
 
 mod ints;
 mod lanes;
+#[cfg(feature = "batch")]
 mod panel;
 
 pub(crate) use ints::Shuffle;
+#[cfg(feature = "batch")]
 pub(crate) use panel::transpose;
 
 /// Proof that the CPU has AVX2, FMA and F16C and that the operating system saves their registers.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
 
 mod ints;
+#[cfg(feature = "batch")]
 mod panel;
 
 use super::avx2::Avx2;

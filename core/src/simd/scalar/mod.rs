@@ -2,6 +2,7 @@
 
 mod ints;
 mod lanes;
+#[cfg(feature = "batch")]
 mod panel;
 
 /// No proof is needed.

@@ -27,5 +27,5 @@ fn main() -> Result<(), Error> {
         new_tokens: 1,
         heap: None,
     };
-    Ok(run(MODEL, demo, &mut Uart)?)
+    Ok(run(&mut &*MODEL, demo, &mut Uart)?)
 }

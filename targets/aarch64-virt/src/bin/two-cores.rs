@@ -30,7 +30,7 @@ fn main() -> Result<(), Error> {
         new_tokens: NEW_TOKENS,
         heap: Some(&|| HEAP.figures()),
     };
-    run(MODEL, demo, &mut Uart)?;
+    run(&mut &*MODEL, demo, &mut Uart)?;
     let (used, size) = stack_figures();
     writeln!(Uart, "stack: {used} of {size} bytes used at the deepest")?;
     writeln!(Uart, "second core: took part in {} tasks", cores.tasks_shared())?;

@@ -27,5 +27,5 @@ fn main() -> Result<(), Error> {
         new_tokens: 1,
         heap: None,
     };
-    run(MODEL, demo, &mut Console::open())
+    run(&mut &*MODEL, demo, &mut Console::open())
 }

@@ -29,7 +29,7 @@ fn main() -> Result<(), Error> {
         new_tokens: NEW_TOKENS,
         heap: Some(&|| HEAP.figures()),
     };
-    run(MODEL, demo, &mut console)?;
+    run(&mut &*MODEL, demo, &mut console)?;
     let (used, size) = stack_figures();
     writeln!(console, "stack: {used} of {size} bytes used at the deepest")?;
     Ok(())
