@@ -12,7 +12,7 @@ use barre_core::kernels::{Executor as _, Trace};
 use barre_core::sampler::{Sampler, SamplerParams};
 use barre_core::session::Session;
 use barre_core::tokenizer::{EncodeOptions, EncodeScratch, Tokenizer};
-use barre_demo::{MAX_OUTPUT_TOKENS, MODEL, PROMPT_SUFFIX, SCHEMA};
+use barre_demo::{MAX_OUTPUT_TOKENS, MODEL, SCHEMA};
 use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,8 +143,7 @@ impl<'a, 'b> Translator<'a, 'b> {
         mut go_on: impl FnMut() -> bool,
     ) -> Result<String, Error> {
         self.text.clear();
-        self.text.extend_from_slice(sentence.trim_ascii());
-        self.text.extend_from_slice(PROMPT_SUFFIX.as_bytes());
+        self.text.extend(barre_demo::prompt(sentence));
         self.prompt.clear();
         // What looks like a control token in a sentence is a part of the sentence.
         let options = EncodeOptions { add_special: true, parse_special: false };
