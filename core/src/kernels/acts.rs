@@ -204,6 +204,7 @@ impl<'a> Acts<'a> {
     }
 
     /// All but the first `count` tokens; none if there are not so many.
+    #[cfg(feature = "batch")]
     #[must_use]
     pub fn skip(&self, count: usize) -> Self {
         let count = count.min(self.tokens);

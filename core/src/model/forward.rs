@@ -24,13 +24,21 @@ pub(crate) struct Batch {
     pub(crate) first: usize,
     pub(crate) tokens: usize,
     /// 1 at least.
+    #[cfg(feature = "batch")]
     pub(crate) heads: usize,
 }
 
 impl Batch {
-    /// The tokens whose residual stream layer `index` of `model` changes.
-    fn in_layer(self, model: &Model, index: usize) -> usize {
-        if index + 1 == model.layers().len() { self.heads } else { self.tokens }
+    /// Those of the tokens, at its beginning, whose residual stream layer `index` of `model` need not change.
+    #[cfg(feature = "batch")]
+    fn passed_by(self, model: &Model, index: usize) -> usize {
+        if index + 1 == model.layers().len() { self.tokens - self.heads } else { 0 }
+    }
+
+    /// None: an image without kernels for batches has no room for the difference either.
+    #[cfg(not(feature = "batch"))]
+    const fn passed_by(self, _: &Model, _: usize) -> usize {
+        0
     }
 }
 
@@ -72,8 +80,8 @@ pub(crate) fn attention<R: ReadAt>(
     let d = hparams.embedding_length;
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
-    let queries = batch.in_layer(model, index);
-    let before = tokens - queries;
+    let before = batch.passed_by(model, index);
+    let queries = tokens - before;
     let (x, xn) = (part_mut(state.x, 0, tokens * d), part_mut(state.xn, 0, tokens * d));
     let q = part_mut(state.q, 0, queries * shape.query_len);
     let k = part_mut(state.k, 0, tokens * shape.key_len_all);
@@ -84,13 +92,16 @@ pub(crate) fn attention<R: ReadAt>(
     {
         let formats = [layer.attn_q.format(), layer.attn_k.format(), layer.attn_v.format()];
         let input = Input::new(compute, mode, xn, d, tokens, &formats, state.acts32, state.acts256);
-        let mut group =
-            [(&layer.attn_q, &mut *q, before), (&layer.attn_k, &mut *k, 0), (&layer.attn_v, &mut *v, 0)];
+        let mut group = [(&layer.attn_q, &mut *q), (&layer.attn_k, &mut *k), (&layer.attn_v, &mut *v)];
         if weights.prefers_file_order() {
-            in_file_order(&mut group, |(matrix, ..)| matrix);
+            in_file_order(&mut group, |(matrix, _)| matrix);
         }
-        for (matrix, out, skip) in group {
-            weights.multiply(compute, memory, matrix, &input.of(matrix.format()).skip(skip), out, scratch)?;
+        for (matrix, out) in group {
+            let input = input.of(matrix.format());
+            // Queries of the last tokens, keys and values of all.
+            #[cfg(feature = "batch")]
+            let input = if core::ptr::eq(matrix, &layer.attn_q) { input.skip(before) } else { input };
+            weights.multiply(compute, memory, matrix, &input, out, scratch)?;
         }
     }
     add_bias(compute, q, state.vectors, layer.attn_q_bias.as_ref());
@@ -100,7 +111,10 @@ pub(crate) fn attention<R: ReadAt>(
     let (head_len, n_rot) = (hparams.key_length, hparams.rope_dimension_count);
     let rope = part(state.rope, 0, tokens * n_rot);
     let rotate = |t: usize, heads: &mut [f32]| kernels.rope(heads, head_len, part(rope, t * n_rot, n_rot));
+    #[cfg(feature = "batch")]
     for_each_row(compute.executor, q, shape.query_len, &|t, heads| rotate(before + t, heads));
+    #[cfg(not(feature = "batch"))]
+    for_each_row(compute.executor, q, shape.query_len, &rotate);
     for_each_row(compute.executor, k, shape.key_len_all, &rotate);
 
     let cache = Cache::new(plan, model, shape);
@@ -123,6 +137,7 @@ pub(crate) fn attention<R: ReadAt>(
     );
 
     let formats = [layer.attn_output.format()];
+    #[cfg(feature = "batch")]
     let (x, xn) = (part_mut(x, before * d, queries * d), part_mut(xn, before * d, queries * d));
     let input =
         Input::new(compute, mode, attended, shape.attn_len, queries, &formats, state.acts32, state.acts256);
@@ -146,8 +161,9 @@ pub(crate) fn feed_forward<R: ReadAt>(
     let (Some(layer), Some(shape)) = (model.layers().get(index), hparams.layers.get(index)) else {
         return Ok(());
     };
-    let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.in_layer(model, index));
-    let before = batch.tokens - tokens;
+    let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.tokens);
+    let before = batch.passed_by(model, index);
+    let tokens = tokens - before;
     let (d, ff) = (hparams.embedding_length, shape.feed_forward_length);
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
