@@ -4,6 +4,7 @@ use super::{Matmul, Table};
 use crate::kernels::{ActKind, ActToken, Acts, ActsMut, Mode, OutCols, matvec};
 use crate::quant::WeightFormat;
 use crate::quant::float::f16_to_f32;
+use crate::simd::IsaKind;
 use std::vec::Vec;
 use std::{format, print, println, vec};
 
@@ -261,7 +262,10 @@ fn check(
         // The kernel for one token gives the same, whatever its scratch holds.
         let entry = rows_table[format as usize].unwrap();
         let mut one = vec![f32::NAN; rows];
-        let scratch = aligned(&mut scratch, matvec::scratch_bytes(k / format.block_len()));
+        let scratch = aligned(
+            &mut scratch,
+            matvec::scratch_bytes(IsaKind::Avx512, format.block_len(), k / format.block_len()),
+        );
         scratch.fill(0xff);
         // SAFETY: `tables` gives only tables that this CPU can run.
         unsafe { entry(&matrix, &acts.token(t), &mut one, scratch) };
