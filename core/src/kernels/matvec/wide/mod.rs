@@ -6,10 +6,12 @@
 //! activations in the order of the weights' bits, and sixteen blocks of them from any column on: they are laid out so in
 //! the scratch, once for all the rows of a call.
 
+#![allow(clippy::needless_range_loop, reason = "one index goes through several arrays")]
+
 mod q4_k;
 mod small;
 
-use super::{Entry, Table, add_up};
+use super::{Entry, FAR, NEAR, Table, add_up};
 use crate::kernels::table::compiled;
 use crate::kernels::{ActToken, Mode, WRAP};
 use crate::part::{copy, cut_mut, holds, part};
@@ -24,10 +26,6 @@ const STEP: usize = 16;
 
 /// Rows whose blocks follow one another: with sixteen, whatever a row's length, steps end where the rows do.
 const GROUP: usize = 16;
-
-/// Bytes ahead of use that the stream is asked for, into the first-level cache and into the last.
-const NEAR: usize = 2304;
-const FAR: usize = 8064;
 
 /// A block format, as this kernel sees it.
 trait Format {
