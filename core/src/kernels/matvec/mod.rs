@@ -186,21 +186,26 @@ fn block<I: Ints, F: Format, const P: usize>(
 /// Each row's terms added up in order, one accumulator a row.
 #[inline(always)]
 fn add_up<I: Ints>(isa: I, terms: &[f32], blocks: usize, out: &mut [f32]) {
-    let (eights, rest) = (blocks / STEP, blocks % STEP);
-    let mut out = out.chunks_mut(STEP);
-    for (terms, out) in terms.chunks(STEP * blocks).zip(&mut out) {
-        let rows: [&[f32]; STEP] = core::array::from_fn(|r| terms.get(r * blocks..).unwrap_or(&[]));
-        let Some(out) = out.as_mut_array().filter(|_| rest == 0 && terms.len() == STEP * blocks) else {
+    for (terms, out) in terms.chunks(STEP * blocks).zip(out.chunks_mut(STEP)) {
+        let Some(out) = out.as_mut_array().filter(|_| terms.len() == STEP * blocks) else {
             for (out, row) in out.iter_mut().zip(terms.chunks_exact(blocks)) {
                 *out = row.iter().fold(0.0, |sum, term| sum + term);
             }
             continue;
         };
+        let start = terms.as_ptr();
         let mut sums = isa.splat(0.0);
-        for i in 0..eights {
-            // SAFETY: as many rows as `out` has, eight, of `blocks` terms, a multiple of eight.
-            sums = isa.add_in_order(sums, rows.map(|row| unsafe { &*row.as_ptr().add(STEP * i).cast() }));
+        for b in (0..blocks / STEP * STEP).step_by(STEP) {
+            // SAFETY: `terms` is eight rows of `blocks`, of which at least eight are left from `b` on.
+            let rows = core::array::from_fn(|r| unsafe { &*start.add(r * blocks + b).cast() });
+            sums = isa.add_in_order(sums, rows);
         }
         isa.store(sums, out);
+        for b in blocks / STEP * STEP..blocks {
+            for (r, sum) in out.iter_mut().enumerate() {
+                // SAFETY: as above; `b` is below `blocks`.
+                *sum += unsafe { *start.add(r * blocks + b) };
+            }
+        }
     }
 }
