@@ -3,6 +3,7 @@
 use super::SchemaError;
 use super::builder::{Builder, State};
 use super::error::push;
+use crate::part::{self, resize};
 use alloc::vec::Vec;
 
 /// A deterministic automaton over bytes without cycles, from every state of which the end can be reached.
@@ -27,7 +28,7 @@ impl Automaton {
         let len = (root.0 as usize).saturating_add(1);
         let oom = |items: usize| SchemaError::OutOfMemory { bytes: items.saturating_mul(4) };
         number.try_reserve_exact(len).map_err(|_| oom(len))?;
-        number.resize(len, UNREACHED);
+        resize(&mut number, len, UNREACHED);
         if let Some(mark) = number.last_mut() {
             *mark = 0;
         }
@@ -134,7 +135,7 @@ impl Automaton {
                 shortest = shortest.min(short.saturating_add(1));
                 longest = longest.max(long.saturating_add(1));
             }
-            lengths.push((shortest, longest));
+            part::push(&mut lengths, (shortest, longest));
         }
         Ok(lengths.last().map_or((0, 0), |&(shortest, longest)| (shortest as usize, longest as usize)))
     }

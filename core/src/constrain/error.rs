@@ -181,6 +181,6 @@ impl core::error::Error for ConstrainError {}
 /// Appends `item` if memory can be had.
 pub(super) fn push<T>(list: &mut alloc::vec::Vec<T>, item: T) -> Result<(), SchemaError> {
     list.try_reserve(1).map_err(|_| SchemaError::OutOfMemory { bytes: size_of::<T>() })?;
-    list.push(item);
+    crate::part::push(list, item);
     Ok(())
 }
