@@ -92,3 +92,10 @@ model:
     .incbin MODEL
 .globl model_end
 model_end:
+
+/* The JSON Schema of its answers. */
+.globl schema
+schema:
+    .incbin SCHEMA
+.globl schema_end
+schema_end:
