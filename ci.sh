@@ -9,6 +9,7 @@
 #   qemu    kernels and golden models as an aarch64 program under qemu-aarch64, on three CPUs
 #   metal   bare-metal images boot in QEMU: bits, errors, sizes (targets/SIZES.md)
 #   capi    the C library: header, tests in C under valgrind, desktop and bare-metal examples, gates
+#   docs    the firmware pages followed to the letter: their programs build, and print what the pages say
 #   wasm    golden logits as WebAssembly, with and without SIMD, under Node
 #   bigendian  golden models, kernels and formats as a big-endian program (s390x) under qemu-s390x
 #   miri    core's unsafe code that has no intrinsics, under Miri (nightly toolchain); parsing with 32-bit addresses and
@@ -73,6 +74,7 @@ job_qemu() {
 
 job_metal() { targets/check.sh; }
 job_capi() { targets/capi/check.sh; }
+job_docs() { docs/check.sh; }
 
 job_wasm() {
   need node "nodejs"

@@ -93,9 +93,11 @@ model:
 .globl model_end
 model_end:
 
+#ifdef SCHEMA
 /* The JSON Schema of its answers. */
 .globl schema
 schema:
     .incbin SCHEMA
 .globl schema_end
 schema_end:
+#endif
