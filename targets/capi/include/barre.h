@@ -360,7 +360,7 @@ typedef struct barre_plan {
    */
   size_t arena_bytes;
   /**
-   * Bytes of these for tokenizer, tables and schema.
+   * The other bytes: tokenizer, tables, schema, the encoding of a prompt.
    */
   size_t table_bytes;
   /**

@@ -97,7 +97,7 @@ pub struct Plan {
     pub block_bytes: usize,
     /// Bytes of these for the KV cache, activations and (resident) weights.
     pub arena_bytes: usize,
-    /// Bytes of these for tokenizer, tables and schema.
+    /// The other bytes: tokenizer, tables, schema, the encoding of a prompt.
     pub table_bytes: usize,
     /// Weight bytes read for each token of output.
     pub bytes_per_token: u64,

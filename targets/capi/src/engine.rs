@@ -145,16 +145,15 @@ pub(crate) unsafe fn plan(
     let bytes_per_token = parts.plan.bytes_per_token();
     core::mem::forget(parts);
     drop(section);
-    let tables = heap.peak_from(block);
-    let encode = encode_bytes(config);
     let align = ArenaPlan::ALIGN;
-    // An arena at the next aligned place, wherever a block starts.
-    let block_bytes =
-        [arena, align.saturating_mul(2), encode].into_iter().try_fold(tables, usize::checked_add);
+    // What was needed only to make the tables, of a schema most of all, serves the arena afterwards.
+    let furthest = heap.peak_from(block).max(heap.end_of_next_from(block, arena, align));
+    let block_bytes = [align, encode_bytes(config)].into_iter().try_fold(furthest, usize::checked_add);
+    let block_bytes = block_bytes.ok_or(Status::Memory)?;
     Ok(Plan {
-        block_bytes: block_bytes.ok_or(Status::Memory)?,
+        block_bytes,
         arena_bytes: arena,
-        table_bytes: tables.saturating_add(encode),
+        table_bytes: block_bytes.saturating_sub(arena),
         bytes_per_token,
         context: u32::try_from(context).unwrap_or(u32::MAX),
         vocabulary,

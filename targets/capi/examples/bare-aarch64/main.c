@@ -32,7 +32,7 @@ static int fail(const char *call, barre_status status) {
 }
 
 /* What barre_plan_memory said for this model and configuration on a desktop, rounded up. */
-static unsigned char block[1152 << 10] __attribute__((aligned(64)));
+static unsigned char block[656 << 10] __attribute__((aligned(64)));
 
 int main(void) {
   const barre_abi abi = BARRE_ABI;
