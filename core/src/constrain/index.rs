@@ -2,6 +2,7 @@
 
 use super::ConstrainError;
 use super::automaton::Automaton;
+use crate::sort::sort_by_key;
 use crate::tokenizer::Tokenizer;
 use alloc::vec::Vec;
 
@@ -48,12 +49,12 @@ impl<'t> TokenIndex<'t> {
             // A vocabulary's text is limited to less than 32 bits.
             places.push((token, start as u32, len as u8));
         }
-        let text = |&(_, start, len): &(u32, u32, u8)| {
+        let text = |(_, start, len): (u32, u32, u8)| {
             let start = start as usize;
             bytes.get(start..start.saturating_add(usize::from(len))).unwrap_or(&[])
         };
         // Equal texts by id: the order must not depend on the sort.
-        places.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.0.cmp(&b.0)));
+        sort_by_key(&mut places, |place| (text(place), place.0));
 
         let n = places.len();
         let mut index = Self {
@@ -69,7 +70,7 @@ impl<'t> TokenIndex<'t> {
         reserve(&mut index.starts, n.saturating_add(1))?;
         let mut before: &[u8] = &[];
         for place in &places {
-            let text = text(place);
+            let text = text(*place);
             let shared = before.iter().zip(text).take_while(|(a, b)| a == b).count();
             let tail = text.get(shared..).unwrap_or(&[]);
             index.starts.push(index.tails.len() as u32);

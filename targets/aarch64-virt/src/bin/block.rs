@@ -7,7 +7,7 @@
 
 use barre_aarch64_virt::{Disk, Error, Features, TwoCores, Uart, entry, kernels, stack_figures, with_file};
 use barre_core::io::{AbsOffset, ReadAt};
-use barre_firmware::demo::{Demo, Failure, run};
+use barre_firmware::demo::{Demo, Failure, Task, run};
 use barre_firmware::memory::{Arena, Heap};
 use barre_firmware::sectors::SectorReader;
 use core::fmt::Write as _;
@@ -34,8 +34,7 @@ fn main() -> Result<(), Error> {
             window: Some(WINDOW),
             context: 64,
             batch: 64,
-            prompt: "Once",
-            new_tokens: 2,
+            task: Task::Continue("Once", 2),
             heap: Some(&|| HEAP.figures()),
         };
         run(reader, demo, &mut Uart)
