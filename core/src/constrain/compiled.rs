@@ -52,10 +52,13 @@ impl Schema {
 
     fn view(bytes: &'static [u8]) -> Option<Self> {
         let (header, lists) = bytes.split_at_checked(HEADER)?;
-        let numbers = header.strip_prefix(&MAGIC)?.as_chunks().0;
-        let &[states, edges, min_bytes, max_bytes] = numbers else { return None };
+        let (magic, numbers) = header.split_first_chunk()?;
+        let &[states, edges, min_bytes, max_bytes] = numbers.as_chunks().0 else { return None };
         let [states, edges, min_bytes, max_bytes] =
             [states, edges, min_bytes, max_bytes].map(|number| u32::from_le_bytes(number) as usize);
+        if *magic != MAGIC {
+            return None;
+        }
         if length(states, edges)? != bytes.len() {
             return None;
         }

@@ -2,6 +2,7 @@
 
 use super::ConstrainError;
 use super::automaton::Automaton;
+use crate::part::{append, extend, push};
 use crate::sort::sort_by_key;
 use crate::tokenizer::Tokenizer;
 use alloc::vec::Vec;
@@ -44,10 +45,10 @@ impl<'t> TokenIndex<'t> {
             let start = bytes.len();
             let Some(len) = text_len(tokenizer, token) else { continue };
             reserve(&mut bytes, len)?;
-            bytes.extend(tokenizer.piece(token));
+            extend(&mut bytes, tokenizer.piece(token));
             reserve(&mut places, 1)?;
             // A vocabulary's text is limited to less than 32 bits.
-            places.push((token, start as u32, len as u8));
+            push(&mut places, (token, start as u32, len as u8));
         }
         let text = |(_, start, len): (u32, u32, u8)| {
             let start = start as usize;
@@ -73,11 +74,11 @@ impl<'t> TokenIndex<'t> {
             let text = text(*place);
             let shared = before.iter().zip(text).take_while(|(a, b)| a == b).count();
             let tail = text.get(shared..).unwrap_or(&[]);
-            index.starts.push(index.tails.len() as u32);
-            index.ids.push(place.0);
-            index.shared.push(shared as u8);
+            push(&mut index.starts, index.tails.len() as u32);
+            push(&mut index.ids, place.0);
+            push(&mut index.shared, shared as u8);
             reserve(&mut index.tails, tail.len())?;
-            index.tails.extend_from_slice(tail);
+            append(&mut index.tails, tail);
             if let Some(&first) = text.first()
                 && let Some(count) = index.buckets.get_mut(usize::from(first).saturating_add(1))
             {
@@ -85,7 +86,7 @@ impl<'t> TokenIndex<'t> {
             }
             before = text;
         }
-        index.starts.push(index.tails.len() as u32);
+        push(&mut index.starts, index.tails.len() as u32);
         let mut sum = 0u32;
         for bucket in &mut index.buckets {
             sum = sum.saturating_add(*bucket);

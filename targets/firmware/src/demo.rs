@@ -5,6 +5,7 @@
 
 use crate::memory::HeapFigures;
 use crate::model;
+use crate::text::{Number, Text};
 use alloc::vec::Vec;
 use barre_core::constrain::{ConstrainError, Constraint, Schema, SchemaError, TokenIndex};
 use barre_core::gguf::{Gguf, GgufError};
@@ -166,11 +167,13 @@ pub fn run(mut reader: &mut dyn ReadAt, demo: Demo<'_>, out: &mut dyn Write) -> 
     };
     let mut masked = Vec::new();
     if constraint.is_some() {
-        masked.try_reserve_exact(tokenizer.len() as usize).map_err(|_| Failure::OutOfMemory)?;
+        let len = tokenizer.len() as usize;
+        masked.try_reserve_exact(len).map_err(|_| Failure::OutOfMemory)?;
+        masked.resize(len, 0.0);
     }
     let init = demo.heap.map(|figures| figures());
 
-    writeln!(out, "asked: {asked}")?;
+    writeln!(out, "asked: {}", Text(asked))?;
     write!(out, "answer: ")?;
     let decoder = Decoder::new(DecodeOptions { show_special: false, strip_space: false });
     let mut answer =
@@ -179,18 +182,22 @@ pub fn run(mut reader: &mut dyn ReadAt, demo: Demo<'_>, out: &mut dyn Write) -> 
     let Fingerprint { hash, rows } = answer.logits;
     write!(out, "\ntokens:")?;
     for token in session.tokens().iter().copied().chain(added) {
-        write!(out, " {token}")?;
+        write!(out, " {}", Number(token.into()))?;
     }
-    writeln!(out, "\nlogits: {hash:016x} of {rows} positions")?;
+    write!(out, "\nlogits: ")?;
+    for nibble in (0..16).rev().map(|digit| (hash >> (4 * digit)) as u32 & 15) {
+        out.write_char(char::from_digit(nibble, 16).unwrap_or('0'))?;
+    }
+    writeln!(out, " of {} positions", Number(rows.into()))?;
     if let (Some(init), Some(figures)) = (init, demo.heap) {
         let now = figures();
         writeln!(
             out,
             "heap: {} of {} bytes in use, {} at most; {} allocations after init",
-            now.used,
-            now.size,
-            now.peak,
-            now.allocations - init.allocations
+            Number::from(now.used),
+            Number::from(now.size),
+            Number::from(now.peak),
+            Number::from(now.allocations - init.allocations)
         )?;
     }
     Ok(())
@@ -211,22 +218,22 @@ fn describe(model: &Model, plan: &Plan, demo: &Demo<'_>, out: &mut dyn Write) ->
     writeln!(
         out,
         "kernels: {}, {} threads; {} layers, {} bytes of weights a token, {}",
-        demo.kernels.isa(),
-        limits.threads,
-        model.layers().len(),
-        plan.bytes_per_token(),
-        if demo.window.is_some() { "streamed" } else { "in place" },
+        Text(demo.kernels.isa().name()),
+        Number::from(limits.threads),
+        Number::from(model.layers().len()),
+        Number(plan.bytes_per_token()),
+        Text(if demo.window.is_some() { "streamed" } else { "in place" }),
     )?;
     writeln!(
         out,
         "arena: {} bytes planned of {} given, context {}, batch {}",
-        plan.bytes(),
-        demo.arena.len(),
-        limits.context,
-        limits.batch
+        Number::from(plan.bytes()),
+        Number::from(demo.arena.len()),
+        Number::from(limits.context),
+        Number::from(limits.batch)
     )?;
     for region in plan.regions() {
-        writeln!(out, "  {:>9} {}", region.bytes, region.name)?;
+        writeln!(out, "  {} {}", Number::from(region.bytes), Text(region.name))?;
     }
     Ok(())
 }
@@ -258,8 +265,9 @@ impl Answer<'_> {
         while left > 0 {
             let logits = match &mut self.constraint {
                 Some(constraint) => {
-                    self.masked.clear();
-                    self.masked.extend_from_slice(session.logits());
+                    for (to, from) in self.masked.iter_mut().zip(session.logits()) {
+                        *to = *from;
+                    }
                     constraint.mask(&mut self.masked, left)?;
                     &self.masked
                 }

@@ -8,6 +8,7 @@ use barre_core::kernels::Serial;
 use barre_firmware::demo::run;
 use barre_firmware::memory::{Arena, Heap};
 use barre_firmware::model::{MODEL, command};
+use barre_firmware::text::Number;
 use core::fmt::Write as _;
 
 #[global_allocator]
@@ -21,6 +22,6 @@ fn main() -> Result<(), Error> {
     writeln!(Uart, "CPU: {features}")?;
     run(&mut &*MODEL, command(&kernels(features)?, &Serial, ARENA.take(), &|| HEAP.figures()), &mut Uart)?;
     let (used, size) = stack_figures();
-    writeln!(Uart, "stack: {used} of {size} bytes used at the deepest")?;
+    writeln!(Uart, "stack: {} of {} bytes used at the deepest", Number::from(used), Number::from(size))?;
     Ok(())
 }

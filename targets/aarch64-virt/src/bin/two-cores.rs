@@ -7,6 +7,7 @@ use barre_aarch64_virt::{Error, Features, TwoCores, Uart, entry, kernels, stack_
 use barre_firmware::demo::run;
 use barre_firmware::memory::{Arena, Heap};
 use barre_firmware::model::{MODEL, command};
+use barre_firmware::text::Number;
 use core::fmt::Write as _;
 
 #[global_allocator]
@@ -21,7 +22,7 @@ fn main() -> Result<(), Error> {
     let cores = TwoCores::start()?;
     run(&mut &*MODEL, command(&kernels(features)?, &cores, ARENA.take(), &|| HEAP.figures()), &mut Uart)?;
     let (used, size) = stack_figures();
-    writeln!(Uart, "stack: {used} of {size} bytes used at the deepest")?;
-    writeln!(Uart, "second core: took part in {} tasks", cores.tasks_shared())?;
+    writeln!(Uart, "stack: {} of {} bytes used at the deepest", Number::from(used), Number::from(size))?;
+    writeln!(Uart, "second core: took part in {} tasks", Number::from(cores.tasks_shared()))?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use barre_firmware::demo::{Demo, run};
 use barre_firmware::far::Far;
 use barre_firmware::memory::{Arena, Heap};
 use barre_firmware::model::{MODEL, command};
+use barre_firmware::text::Number;
 use core::fmt::Write as _;
 
 #[global_allocator]
@@ -25,7 +26,7 @@ fn main() -> Result<(), Error> {
     let demo = Demo { window: Some(8 << 10), ..command(&kernels, &Serial, ARENA.take(), &heap) };
     run(&mut far, demo, &mut console)?;
     let (used, size) = stack_figures();
-    writeln!(console, "stack: {used} of {size} bytes used at the deepest")?;
-    writeln!(console, "read: {} bytes from beyond 4 GiB", far.far_bytes)?;
+    writeln!(console, "stack: {} of {} bytes used at the deepest", Number::from(used), Number::from(size))?;
+    writeln!(console, "read: {} bytes from beyond 4 GiB", Number(far.far_bytes))?;
     Ok(())
 }

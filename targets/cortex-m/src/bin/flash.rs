@@ -8,6 +8,7 @@ use barre_cortex_m::{Console, Error, entry, stack_figures};
 use barre_firmware::demo::run;
 use barre_firmware::memory::{Arena, Heap};
 use barre_firmware::model::{MODEL, command};
+use barre_firmware::text::Number;
 use core::fmt::Write as _;
 
 #[global_allocator]
@@ -20,6 +21,6 @@ fn main() -> Result<(), Error> {
     let mut console = Console::open();
     run(&mut &*MODEL, command(&Kernels::scalar(), &Serial, ARENA.take(), &|| HEAP.figures()), &mut console)?;
     let (used, size) = stack_figures();
-    writeln!(console, "stack: {used} of {size} bytes used at the deepest")?;
+    writeln!(console, "stack: {} of {} bytes used at the deepest", Number::from(used), Number::from(size))?;
     Ok(())
 }
