@@ -75,6 +75,9 @@ impl VocabBuilder {
             Some(name) => PreTokenizer::named(name).ok_or_else(|| unsupported(KEY_PRE, name))?,
             None => PreTokenizer::DEFAULT,
         };
+        if model.is_bpe() && !pre.is_compiled() {
+            return Err(VocabError::NotCompiled { key: KEY_PRE, feature: "bpe" });
+        }
         let assumed = model.is_bpe() && pre_name.is_none();
         Ok(Self {
             model,
@@ -521,8 +524,7 @@ impl VocabBuilder {
         core::array::from_fn(|byte| {
             let byte = byte as u8;
             let id = if self.model.is_bpe() {
-                let c = byte_chars::BYTE_TO_CHAR.get(usize::from(byte)).copied().unwrap_or(0);
-                let (bytes, len) = unicode::encode(c.into());
+                let (bytes, len) = unicode::encode(byte_chars::char_of(byte));
                 self.find(bytes.get(..len).unwrap_or(&[]))
             } else {
                 let hex = |d: u8| char::from_digit(d.into(), 16).map_or(0, |c| c.to_ascii_uppercase() as u8);

@@ -43,8 +43,10 @@ impl Features {
 
 impl fmt::Display for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has = |yes, name| if yes { name } else { "" };
-        write!(f, "{}{}{}", has(self.neon, "neon"), has(self.dotprod, " dotprod"), has(self.i8mm, " i8mm"))
+        for (has, name) in [(self.neon, "neon"), (self.dotprod, " dotprod"), (self.i8mm, " i8mm")] {
+            f.write_str(if has { name } else { "" })?;
+        }
+        Ok(())
     }
 }
 

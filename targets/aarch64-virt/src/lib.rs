@@ -13,6 +13,7 @@ mod disk;
 mod exit;
 mod fat;
 mod fault;
+mod mem;
 mod power;
 mod stack;
 mod start;

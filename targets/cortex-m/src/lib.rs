@@ -10,6 +10,7 @@
 mod console;
 mod exit;
 mod fault;
+mod mem;
 mod stack;
 
 pub use console::Console;
