@@ -43,9 +43,11 @@ valgrind --quiet --error-exitcode=3 --leak-check=full "$out/desktop" "$MODEL" "$
 diff -a "$out/want.txt" "$out/desktop.txt"
 
 echo "== commands: bare aarch64"
-cargo build -q --release --target aarch64-unknown-none --no-default-features --features q4_k_m,bpe,schema
+gcc "${warn[@]}" examples/compile-schema.c "$target/release/libbarre.a" -Wl,--gc-sections -o "$out/compile-schema"
+"$out/compile-schema" "$SCHEMA" >"$out/schema.bin"
+cargo build -q --release --target aarch64-unknown-none --no-default-features --features q4_k_m,bpe-llama3,compiled-schema
 aarch64-linux-gnu-gcc "${warn[@]}" -ffreestanding -nostdlib -static -fno-pie -no-pie -mstrict-align \
-  "-DMODEL=\"$MODEL\"" "-DSCHEMA=\"$SCHEMA\"" -T examples/bare-aarch64/link.ld -Wl,--gc-sections,--build-id=none \
+  "-DMODEL=\"$MODEL\"" "-DSCHEMA=\"$out/schema.bin\"" -T examples/bare-aarch64/link.ld -Wl,--gc-sections,--build-id=none \
   examples/bare-aarch64/start.S examples/bare-aarch64/main.c \
   "$target/aarch64-unknown-none/release/libbarre.a" -o "$out/bare.elf"
 # The end of transmission after the last line ends the image.
@@ -56,7 +58,7 @@ echo "$(wc -l <tests/commands.txt) commands, the answers of barre run"
 
 echo "== gates"
 ./panics.sh "$out/bare.elf" aarch64-linux-gnu-objdump >"$out/panics.txt"
-embedded=$(($(stat -c %s "$MODEL") + $(stat -c %s "$SCHEMA")))
+embedded=$(($(stat -c %s "$MODEL") + $(stat -c %s "$out/schema.bin")))
 # Code and constants, without model, schema and the 4 KiB tables of the MMU.
 text_bytes=$(aarch64-linux-gnu-size -A "$out/bare.elf" | awk -v m="$embedded" '$1 == ".text" || $1 == ".rodata" { n += $2 } END { print n - m - 4096 }')
 # panics_in SYMBOLS: how many of these (a file of nm's) a panic goes through.

@@ -162,6 +162,27 @@ pub(crate) unsafe fn plan(
     })
 }
 
+/// What [`Config::schema`] takes instead of `text`, in `scratch`.
+///
+/// # Safety
+/// `scratch` has `bytes` bytes, which are nobody else's.
+#[cfg(feature = "schema")]
+pub(crate) unsafe fn compile_schema(
+    text: &[u8],
+    scratch: *mut u8,
+    bytes: usize,
+) -> Result<NonNull<[u8]>, ErrorInfo> {
+    // SAFETY: the caller's word.
+    let mut heap = unsafe { Heap::new(scratch, bytes) }.ok_or(Status::Memory)?;
+    let heap_at = &raw mut heap;
+    // SAFETY: the heap stays on the stack, and is used through the section alone until that ends.
+    let _section = unsafe { Section::enter(heap_at) }.ok_or(Status::Busy)?;
+    let compiled = Schema::parse(text)?.to_compiled()?;
+    // Never given back: it lies in `scratch` for as long as the caller leaves it there.
+    let mut compiled = core::mem::ManuallyDrop::new(compiled);
+    Ok(NonNull::from(compiled.as_mut_slice()))
+}
+
 /// An engine in `block`.
 ///
 /// # Safety
@@ -259,14 +280,13 @@ unsafe fn parts(section: &Section, source: &mut Source, config: &Config) -> Resu
     let greedy = sampler_params.temperature == 0.0 && sampler_params.repeat_penalty == 1.0;
     let sampler = if greedy { None } else { Some(Sampler::new(sampler_params, vocabulary)?) };
     // SAFETY: the caller's word.
-    let constraint = match unsafe { config.schema() } {
-        Some(text) if cfg!(feature = "schema") => {
-            let schema: &'static Schema = keep(section, Schema::parse(text)?)?;
+    let constraint = match unsafe { config.schema() }? {
+        Some(schema) if cfg!(feature = "compiled-schema") => {
+            let schema: &'static Schema = keep(section, schema)?;
             let index: &'static TokenIndex<'static> = keep(section, TokenIndex::new(tokenizer)?)?;
             Some(Constraint::new(schema, index)?)
         }
-        Some(_) => return Err(ErrorInfo::new(Status::BadConfig).named(b"schema")),
-        None => None,
+        _ => None,
     };
     let logits = words(section, if constraint.is_some() { vocabulary as usize } else { 0 })?;
     let tokens = words(section, plan.limits().context)?;

@@ -304,6 +304,30 @@ static void a_schema_holds(const barre_reader *mapped) {
   CHECK(barre_rewind(engine, 0) == BARRE_STATUS_OK);
   CHECK(barre_generate(engine, "light", 5, 2, NULL, NULL, NULL, &error) == BARRE_STATUS_BUDGET && error.need > 2);
   done(block);
+
+  /* The same schema, compiled: the same output, used where it lies. */
+  static char compiler[1 << 20];
+  const char *compiled;
+  size_t compiled_bytes;
+  CHECK(barre_compile_schema(SCHEMA, sizeof SCHEMA - 1, compiler, sizeof compiler, &compiled, &compiled_bytes, &error) ==
+        BARRE_STATUS_OK);
+  CHECK(compiled >= compiler && compiled + compiled_bytes <= compiler + sizeof compiler);
+  config.schema = compiled;
+  config.schema_bytes = compiled_bytes;
+  Output again = {0};
+  engine = engine_of(mapped, &config, &block);
+  CHECK(barre_generate(engine, "light", 5, 60, collect, &again, &end, NULL) == BARRE_STATUS_OK);
+  CHECK(again.bytes == out.bytes && !memcmp(again.text, out.text, out.bytes));
+  done(block);
+  config.schema_bytes--;
+  CHECK(barre_init(mapped, &config, scratch, sizeof scratch, &engine, &error) == BARRE_STATUS_BAD_SCHEMA);
+  CHECK(barre_compile_schema(SCHEMA, 20, compiler, sizeof compiler, &compiled, &compiled_bytes, &error) ==
+        BARRE_STATUS_BAD_SCHEMA);
+  CHECK(barre_compile_schema(SCHEMA, sizeof SCHEMA - 1, compiler, 64, &compiled, &compiled_bytes, &error) ==
+        BARRE_STATUS_MEMORY);
+  CHECK(barre_compile_schema(NULL, 1, compiler, 64, &compiled, &compiled_bytes, &error) == BARRE_STATUS_BAD_ARGUMENT);
+
+  config.schema = SCHEMA;
   config.schema_bytes = 20;
   CHECK(barre_init(mapped, &config, scratch, sizeof scratch, &engine, &error) == BARRE_STATUS_BAD_SCHEMA);
   CHECK(error.offset > 0);

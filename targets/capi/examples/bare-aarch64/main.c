@@ -3,6 +3,7 @@
  * Each line that the UART brings is a sentence; the end-of-transmission character (Ctrl-D) ends the program. */
 #include "../command.h"
 
+/* The schema is what examples/compile-schema.c made of its text. */
 extern const unsigned char model[], model_end[], schema[], schema_end[];
 
 /* The PL011 of QEMU's virt board: data, and flags of which one says that nothing has come in. */
@@ -32,7 +33,7 @@ static int fail(const char *call, barre_status status) {
 }
 
 /* What barre_plan_memory said for this model and configuration on a desktop, rounded up. */
-static unsigned char block[656 << 10] __attribute__((aligned(64)));
+static unsigned char block[384 << 10] __attribute__((aligned(64)));
 
 int main(void) {
   const barre_abi abi = BARRE_ABI;
@@ -44,6 +45,7 @@ int main(void) {
   barre_config config;
   barre_config_default(&config);
   config.prompt_bytes = SENTENCE_BYTES + 1;
+  config.batch = 1;
   config.schema = (const char *)schema;
   config.schema_bytes = (size_t)(schema_end - schema);
   barre_engine *engine;

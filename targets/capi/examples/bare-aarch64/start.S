@@ -94,7 +94,7 @@ model:
 model_end:
 
 #ifdef SCHEMA
-/* The JSON Schema of its answers. */
+/* The schema of its answers. */
 .globl schema
 schema:
     .incbin SCHEMA
