@@ -13,7 +13,7 @@ pub(crate) fn sort_by_key<T: Copy, K: Ord>(items: &mut [T], key: impl Fn(T) -> K
 /// Sorts by `key`.
 #[cfg(target_os = "none")]
 pub(crate) fn sort_by_key<T: Copy, K: Ord>(items: &mut [T], key: impl Fn(T) -> K) {
-    heapsort(items, &mut |items, i, j| less(items, i, j, &key));
+    heapsort(items, &mut |a, b| key(a) < key(b));
 }
 
 /// Brings the `n` smallest items to the front, in any order. `n` is 1 to the number of items.
@@ -28,62 +28,44 @@ pub(crate) fn smallest_first<T: Copy + Ord>(items: &mut [T], _: usize) {
     sort_by_key(items, |item| item);
 }
 
-/// Whether the key of item `i` is less than that of item `j`.
-#[cfg(any(test, target_os = "none"))]
-fn less<T: Copy, K: Ord>(items: &[T], i: usize, j: usize, key: impl Fn(T) -> K) -> bool {
-    matches!((items.get(i), items.get(j)), (Some(&a), Some(&b)) if key(a) < key(b))
-}
-
 /// Heapsort (Williams 1964, Floyd's construction): in place, never worse than n log n.
 #[cfg(any(test, target_os = "none"))]
-fn heapsort<T>(items: &mut [T], less: &mut dyn FnMut(&[T], usize, usize) -> bool) {
+fn heapsort<T: Copy>(items: &mut [T], less: &mut dyn FnMut(T, T) -> bool) {
     let n = items.len();
-    steps(n, &mut |step, i, j| match step {
-        Step::Less => less(items, i, j),
-        Step::Swap => {
-            if let Ok([a, b]) = items.get_disjoint_mut([i, j]) {
-                core::mem::swap(a, b);
-            }
-            true
-        }
-    });
-}
-
-/// What heapsort does to the items at two places. It knows nothing else of them, so that its code is there once.
-#[cfg(any(test, target_os = "none"))]
-enum Step {
-    /// Tells whether the first is less.
-    Less,
-    /// Swaps them.
-    Swap,
-}
-
-#[cfg(any(test, target_os = "none"))]
-fn steps(n: usize, at: &mut dyn FnMut(Step, usize, usize) -> bool) {
     for i in (0..n / 2).rev() {
-        sift(i, n, at);
+        sift(items, i, n, less);
     }
     for end in (1..n).rev() {
-        at(Step::Swap, 0, end);
-        sift(0, end, at);
+        swap(items, 0, end);
+        sift(items, 0, end, less);
     }
 }
 
-/// Lets the item at `i` sink to its place in the heap of the first `end` items.
+/// Lets the item at `i` sink to its place in the heap `items[..end]`.
 #[cfg(any(test, target_os = "none"))]
-fn sift(mut i: usize, end: usize, at: &mut dyn FnMut(Step, usize, usize) -> bool) {
+fn sift<T: Copy>(items: &mut [T], mut i: usize, end: usize, less: &mut dyn FnMut(T, T) -> bool) {
+    let Some(items) = items.get_mut(..end) else { return };
     loop {
         let mut largest = i;
         for child in [2 * i + 1, 2 * i + 2] {
-            if child < end && at(Step::Less, largest, child) {
+            if let (Some(&c), Some(&l)) = (items.get(child), items.get(largest))
+                && less(l, c)
+            {
                 largest = child;
             }
         }
         if largest == i {
             return;
         }
-        at(Step::Swap, i, largest);
+        swap(items, i, largest);
         i = largest;
+    }
+}
+
+#[cfg(any(test, target_os = "none"))]
+fn swap<T>(items: &mut [T], i: usize, j: usize) {
+    if let Ok([a, b]) = items.get_disjoint_mut([i, j]) {
+        core::mem::swap(a, b);
     }
 }
 
@@ -105,7 +87,7 @@ mod tests {
                 .collect();
             let mut want = items.clone();
             want.sort_unstable();
-            heapsort(&mut items, &mut |items, i, j| less(items, i, j, |item| item));
+            heapsort(&mut items, &mut |a, b| a < b);
             assert_eq!(items, want);
         }
     }
