@@ -7,6 +7,7 @@
 #   nostd   core builds for targets that have no standard library
 #   features  core with each feature alone, and with the combinations that images use, without a standard library
 #   qemu    kernels and golden models as an aarch64 program under qemu-aarch64, on three CPUs
+#   insn    instructions a token, by format and instruction set, are those of tests/vectors/instructions.txt
 #   metal   bare-metal images boot in QEMU: bits, errors, sizes (targets/SIZES.md)
 #   capi    the C library: header, tests in C under valgrind, desktop and bare-metal examples, gates
 #   wasm    golden logits as WebAssembly, with and without SIMD, under Node
@@ -57,20 +58,23 @@ job_qemu() {
   need qemu-aarch64 "qemu-user"
   need aarch64-linux-gnu-gcc "gcc-aarch64-linux-gnu"
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-  local cpu
+  local cpu pair
   # Emulation is some thirty times slower than the machine: what depends on the CPU runs on each, the rest natively.
   # `same_bits` compares with the fingerprints that x86-64 keeps.
-  for cpu in cortex-a53 cortex-a76 max; do
+  for pair in cortex-a53:neon cortex-a76:dotprod max:i8mm; do
+    cpu=${pair%:*}
     echo "== qemu-aarch64 -cpu $cpu"
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu $cpu"
     cargo test --target aarch64-unknown-linux-gnu -p barre-core --lib -- kernels:: simd:: quant::
     env -u BARRE_SHARED BARRE_WAYS=few \
       cargo test --target aarch64-unknown-linux-gnu -p barre-tests --test golden --test same_bits --test quant
+    BARRE_EXPECT_ISA=${pair#*:} cargo test --target aarch64-unknown-linux-gnu -p barre-tests --test isa
   done
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu cortex-a53"
   cargo test --target aarch64-unknown-linux-gnu -p barre-tests --test golden --test origin_bugs
 }
 
+job_insn() { tests/instructions/check.sh; }
 job_metal() { targets/check.sh; }
 job_capi() { targets/capi/check.sh; }
 

@@ -70,7 +70,8 @@ pub fn kernels_named(name: Option<&str>) -> Result<Kernels, IsaError> {
 /// The features of this machine's CPU that `isa` needs and that are not there, or another architecture's name.
 ///
 /// The standard library's detection reads CPUID and XCR0 on x86-64 (so AVX that the system does not save counts as
-/// missing), and what the kernel says on aarch64.
+/// missing), and what the kernel says in HWCAP and
+/// HWCAP2 on aarch64.
 fn missing(isa: IsaKind) -> Vec<&'static str> {
     let needs: &[(&'static str, bool)] = match isa {
         IsaKind::Scalar => &[],
@@ -95,10 +96,20 @@ fn missing(isa: IsaKind) -> Vec<&'static str> {
         }
         #[cfg(target_arch = "aarch64")]
         IsaKind::Neon => &[("neon", std::arch::is_aarch64_feature_detected!("neon"))],
+        #[cfg(target_arch = "aarch64")]
+        IsaKind::Dotprod => {
+            use std::arch::is_aarch64_feature_detected as has;
+            &[("neon", has!("neon")), ("dotprod", has!("dotprod"))]
+        }
+        #[cfg(target_arch = "aarch64")]
+        IsaKind::I8mm => {
+            use std::arch::is_aarch64_feature_detected as has;
+            &[("neon", has!("neon")), ("dotprod", has!("dotprod")), ("i8mm", has!("i8mm"))]
+        }
         #[cfg(not(target_arch = "x86_64"))]
         IsaKind::Avx2 | IsaKind::Avx512 => &[("x86-64", false)],
         #[cfg(not(target_arch = "aarch64"))]
-        IsaKind::Neon => &[("aarch64", false)],
+        IsaKind::Neon | IsaKind::Dotprod | IsaKind::I8mm => &[("aarch64", false)],
         _ => &[("an instruction set of this build", false)],
     };
     needs.iter().filter(|(_, there)| !there).map(|&(name, _)| name).collect()
@@ -119,6 +130,12 @@ fn of(isa: IsaKind) -> Option<Kernels> {
         #[cfg(target_arch = "aarch64")]
         // SAFETY: none of the features that the proof stands for is missing.
         IsaKind::Neon => Some(Kernels::neon(unsafe { barre_core::simd::neon::Neon::assume() })),
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: none of the features that the proof stands for is missing.
+        IsaKind::Dotprod => Some(Kernels::dotprod(unsafe { barre_core::simd::dotprod::Dotprod::assume() })),
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: none of the features that the proof stands for is missing.
+        IsaKind::I8mm => Some(Kernels::i8mm(unsafe { barre_core::simd::i8mm::I8mm::assume() })),
         _ => None,
     }
 }

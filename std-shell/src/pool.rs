@@ -10,7 +10,7 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,10 @@ pub const SPIN: Duration = Duration::from_micros(50);
 
 /// Turns of the spin loop between two looks at the clock, which costs as much as some turns do.
 const TURNS: u32 = 32;
+
+/// Addresses that a thread takes: Rust's stack of 2 MiB, and 2 MiB for what the C library and the runtime allocate at
+/// its start. Those allocations end the process where they fail, so a thread is only started where there is room.
+const ADDRESSES: usize = 4 << 20;
 
 /// A job borrowed from the caller of `broadcast`, as the workers see it.
 type Job = *const (dyn Fn() + Sync);
@@ -110,13 +114,23 @@ impl Pool {
             spin,
         });
         let mut workers = Vec::new();
+        let (start, started) = mpsc::channel();
         for i in 1..threads {
-            let shared = Arc::clone(&shared);
+            if memmap2::MmapOptions::new().len(ADDRESSES).no_reserve_swap().map_anon().is_err() {
+                break;
+            }
+            let (shared, start) = (Arc::clone(&shared), start.clone());
             let builder = thread::Builder::new().name(format!("barre-{i}"));
-            match spawn(builder, Box::new(move || work(&shared, i - 1))) {
+            let run = move || {
+                let _ = start.send(());
+                work(&shared, i - 1);
+            };
+            match spawn(builder, Box::new(run)) {
                 Ok(handle) => workers.push(handle),
                 Err(_) => break,
             }
+            // Until the last one has what it needs, a look at the room that is left says nothing.
+            let _ = started.recv();
         }
         Self { shared, workers, busy: Mutex::new(()) }
     }

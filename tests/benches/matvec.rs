@@ -81,7 +81,7 @@ fn measure(kernels: &Kernels, format: WeightFormat, mode: Mode, weights: &[u8], 
         }));
         fused.push(time(|| {
             // As many rows as a thread claims at a time.
-            for (weights, out) in weights.chunks(64 * weights.len() / rows).zip(out.chunks_mut(64)) {
+            for (weights, out) in weights.chunks(256 * weights.len() / rows).zip(out.chunks_mut(256)) {
                 kernels.matvec(format, weights, &acts.token(0), out, scratch);
             }
             black_box(&out);

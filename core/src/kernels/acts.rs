@@ -225,6 +225,47 @@ impl<'a> Acts<'a> {
         self.tokens
     }
 
+    /// All but the first `count` tokens; none if there are not so many.
+    #[cfg(feature = "batch")]
+    #[must_use]
+    pub fn skip(&self, count: usize) -> Self {
+        let count = count.min(self.tokens);
+        let (qs, ss, ds) = self.strides;
+        let mut rest = *self;
+        rest.tokens -= count;
+        rest.x = self.x.get(count * self.k..).unwrap_or_default();
+        rest.q = self.q.get(count * qs..).unwrap_or_default();
+        rest.sums = self.sums.get(count * ss..).unwrap_or_default();
+        rest.d = self.d.get(count * ds..).unwrap_or_default();
+        rest
+    }
+
+    /// [`token`](Self::token) of quantized activations, without a check.
+    ///
+    /// # Safety
+    /// `t` is below [`tokens`](Self::tokens), and the kind is not [`ActKind::Float`].
+    #[cfg(feature = "batch")]
+    #[allow(unsafe_code, reason = "in an inner loop checks would cost a tenth of it")]
+    #[inline(always)]
+    pub(super) unsafe fn token_unchecked(&self, t: usize) -> ActToken<'a> {
+        debug_assert!(t < self.tokens && self.kind != ActKind::Float);
+        let (k, planes) = (self.k, self.planes());
+        let (qs, ss, ds) = self.strides;
+        // SAFETY: a batch has `tokens` times these strides of digits, sums and scales.
+        unsafe {
+            let (q, sums, d) =
+                (self.q.as_ptr().add(t * qs), self.sums.as_ptr().add(t * ss), self.d.as_ptr().add(t * ds));
+            ActToken {
+                k,
+                planes,
+                x: &[],
+                q: core::slice::from_raw_parts(q, qs),
+                sums: core::slice::from_raw_parts(sums, ss),
+                d: core::slice::from_raw_parts(d, ds),
+            }
+        }
+    }
+
     /// Token `t` of the batch.
     ///
     /// # Panics

@@ -103,8 +103,16 @@ impl fmt::Display for MatmulError {
 
 impl core::error::Error for MatmulError {}
 
-/// Rows that a thread claims at a time: enough to hide the claim, few enough that the last one does not wait.
+/// Rows that a thread claims at a time of a batch: enough to hide the claim, few enough that they stay in the cache
+/// from token to token.
 const CHUNK_ROWS: usize = 64;
+
+/// Rows that a thread claims at a time of `rows` for one token. Kernels lay out the activations once a claim, so the
+/// more the better, as long as the last claim keeps nobody waiting.
+fn chunk_rows(rows: usize, threads: usize) -> usize {
+    let eighth = rows.checked_div(threads.saturating_mul(8)).unwrap_or(rows);
+    (eighth / CHUNK_ROWS * CHUNK_ROWS).clamp(CHUNK_ROWS, 4 * CHUNK_ROWS)
+}
 
 /// Tokens up to which rows are multiplied with one at a time, a chunk of them staying in the cache: unpacking a panel
 /// costs about as much as multiplying it with that many.
@@ -164,10 +172,11 @@ pub fn dispatch_matmul(
     }
 
     let out = SharedOut::new(OutCols::new(out, batch, n));
-    let chunks = rows.div_ceil(CHUNK_ROWS);
+    let chunk_rows = if batch == 1 { chunk_rows(rows, compute.executor.threads()) } else { CHUNK_ROWS };
+    let chunks = rows.div_ceil(chunk_rows);
     for_each_chunk(compute.executor, chunks, scratch, slot, &|chunk, scratch| {
-        let first = chunk * CHUNK_ROWS;
-        let count = CHUNK_ROWS.min(rows - first);
+        let first = chunk * chunk_rows;
+        let count = chunk_rows.min(rows - first);
         let weights = part(weights, first * row_bytes, count * row_bytes);
         #[allow(unsafe_code, reason = "each chunk owns the columns of its rows")]
         // SAFETY: chunks are disjoint ranges of rows and each is run once, so no two windows overlap.

@@ -93,6 +93,32 @@ impl Kernels {
         }
     }
 
+    /// The kernels for Advanced SIMD with dot products.
+    #[cfg(all(target_arch = "aarch64", feature = "batch"))]
+    #[must_use]
+    pub const fn dotprod(_: crate::simd::dotprod::Dotprod) -> Self {
+        Self {
+            isa: IsaKind::Dotprod,
+            float: &float::NEON,
+            quantize: quantize::neon,
+            matvec: &matvec::DOTPROD,
+            matmul: &matmul::Table::DOTPROD,
+        }
+    }
+
+    /// The kernels for Advanced SIMD with matrix multiplication of bytes.
+    #[cfg(all(target_arch = "aarch64", feature = "batch"))]
+    #[must_use]
+    pub const fn i8mm(_: crate::simd::i8mm::I8mm) -> Self {
+        Self {
+            isa: IsaKind::I8mm,
+            float: &float::NEON,
+            quantize: quantize::neon,
+            matvec: &matvec::DOTPROD,
+            matmul: &matmul::Table::I8MM,
+        }
+    }
+
     /// Which instruction set this is.
     #[must_use]
     pub const fn isa(&self) -> IsaKind {
@@ -103,7 +129,11 @@ impl Kernels {
     /// needs, by [`matvec`](Self::matvec) or in a batch.
     #[must_use]
     pub const fn matmul_scratch_bytes(&self, format: WeightFormat, k: usize, tokens: usize) -> usize {
-        let one = if format.block_len() == 1 { 0 } else { matvec::scratch_bytes(k / format.block_len()) };
+        let one = if format.block_len() == 1 {
+            0
+        } else {
+            matvec::scratch_bytes(self.isa, format.block_len(), k / format.block_len())
+        };
         let many = self.batch_scratch_bytes(format, tokens);
         if one > many { one } else { many }
     }
@@ -179,7 +209,10 @@ impl Kernels {
             && act.sums.len() == kind.sum_count(act.k) * act.planes
             && act.d.len() == blocks + super::WRAP;
         if holds(fits, "the activations must have a token's lengths in the form that the format reads")
-            && holds(scratch.len() >= matvec::scratch_bytes(blocks), "scratch is too short")
+            && holds(
+                scratch.len() >= matvec::scratch_bytes(self.isa, format.block_len(), blocks),
+                "scratch is too short",
+            )
             && let Some(entry) = self.matvec[format as usize]
         {
             // SAFETY: as above.

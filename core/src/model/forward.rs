@@ -16,11 +16,30 @@ use crate::kernels::{
 use crate::part::{part, part_mut};
 use crate::quant::WeightFormat;
 
-/// The batch: `tokens` positions from `first` on.
+/// The batch: `tokens` positions from `first` on, of which the last `heads` are to have logits.
+///
+/// The last layer computes only those tokens' residual stream: of the others nothing but keys and values is ever read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
     pub(crate) first: usize,
     pub(crate) tokens: usize,
+    /// 1 at least.
+    #[cfg(feature = "batch")]
+    pub(crate) heads: usize,
+}
+
+impl Batch {
+    /// Those of the tokens, at its beginning, whose residual stream layer `index` of `model` need not change.
+    #[cfg(feature = "batch")]
+    fn passed_by(self, model: &Model, index: usize) -> usize {
+        if index + 1 == model.layers().len() { self.tokens - self.heads } else { 0 }
+    }
+
+    /// None: an image without kernels for batches has no room for the difference either.
+    #[cfg(not(feature = "batch"))]
+    const fn passed_by(self, _: &Model, _: usize) -> usize {
+        0
+    }
 }
 
 /// The embedding of each token, and the rotary table of each position.
@@ -61,11 +80,13 @@ pub(crate) fn attention<R: ReadAt>(
     let d = hparams.embedding_length;
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
+    let before = batch.passed_by(model, index);
+    let queries = tokens - before;
     let (x, xn) = (part_mut(state.x, 0, tokens * d), part_mut(state.xn, 0, tokens * d));
-    let q = part_mut(state.q, 0, tokens * shape.query_len);
+    let q = part_mut(state.q, 0, queries * shape.query_len);
     let k = part_mut(state.k, 0, tokens * shape.key_len_all);
     let v = part_mut(state.v, 0, tokens * shape.value_len_all);
-    let attended = part_mut(state.attended, 0, tokens * shape.attn_len);
+    let attended = part_mut(state.attended, 0, queries * shape.attn_len);
 
     norm(compute, x, vector(state.vectors, &layer.attn_norm), hparams.rms_epsilon, xn);
     {
@@ -76,7 +97,11 @@ pub(crate) fn attention<R: ReadAt>(
             in_file_order(&mut group, |(matrix, _)| matrix);
         }
         for (matrix, out) in group {
-            weights.multiply(compute, memory, matrix, &input.of(matrix.format()), out, scratch)?;
+            let input = input.of(matrix.format());
+            // Queries of the last tokens, keys and values of all.
+            #[cfg(feature = "batch")]
+            let input = if core::ptr::eq(matrix, &layer.attn_q) { input.skip(before) } else { input };
+            weights.multiply(compute, memory, matrix, &input, out, scratch)?;
         }
     }
     add_bias(compute, q, state.vectors, layer.attn_q_bias.as_ref());
@@ -86,6 +111,9 @@ pub(crate) fn attention<R: ReadAt>(
     let (head_len, n_rot) = (hparams.key_length, hparams.rope_dimension_count);
     let rope = part(state.rope, 0, tokens * n_rot);
     let rotate = |t: usize, heads: &mut [f32]| kernels.rope(heads, head_len, part(rope, t * n_rot, n_rot));
+    #[cfg(feature = "batch")]
+    for_each_row(compute.executor, q, shape.query_len, &|t, heads| rotate(before + t, heads));
+    #[cfg(not(feature = "batch"))]
     for_each_row(compute.executor, q, shape.query_len, &rotate);
     for_each_row(compute.executor, k, shape.key_len_all, &rotate);
 
@@ -96,21 +124,23 @@ pub(crate) fn attention<R: ReadAt>(
         &|head| cache.head(state.kv, head, batch.first + tokens),
         q,
         &AttendJob {
-            first_pos: batch.first,
-            tokens,
+            first_pos: batch.first + before,
+            tokens: queries,
             group: shape.head_count.checked_div(shape.head_count_kv).unwrap_or(0),
             scale: hparams.attention_scale,
         },
         shape.head_count_kv,
         ATTEND_TOKENS,
-        OutCols::new(attended, tokens, shape.attn_len),
+        OutCols::new(attended, queries, shape.attn_len),
         scratch,
         plan.slot_bytes(),
     );
 
     let formats = [layer.attn_output.format()];
+    #[cfg(feature = "batch")]
+    let (x, xn) = (part_mut(x, before * d, queries * d), part_mut(xn, before * d, queries * d));
     let input =
-        Input::new(compute, mode, attended, shape.attn_len, tokens, &formats, state.acts32, state.acts256);
+        Input::new(compute, mode, attended, shape.attn_len, queries, &formats, state.acts32, state.acts256);
     weights.multiply(compute, memory, &layer.attn_output, &input.of(formats[0]), xn, scratch)?;
     add_bias(compute, xn, state.vectors, layer.attn_output_bias.as_ref());
     add(compute, x, xn, d);
@@ -132,10 +162,12 @@ pub(crate) fn feed_forward<R: ReadAt>(
         return Ok(());
     };
     let (kernels, mode, tokens) = (compute.kernels, plan.limits().mode, batch.tokens);
+    let before = batch.passed_by(model, index);
+    let tokens = tokens - before;
     let (d, ff) = (hparams.embedding_length, shape.feed_forward_length);
     let memory = &mut WeightMemory { model, resident: state.weights, pins: state.pins, window: state.window };
     let scratch = &mut *state.scratch;
-    let (x, xn) = (part_mut(state.x, 0, tokens * d), part_mut(state.xn, 0, tokens * d));
+    let (x, xn) = (part_mut(state.x, before * d, tokens * d), part_mut(state.xn, 0, tokens * d));
     let (gate, up) = (part_mut(state.gate, 0, tokens * ff), part_mut(state.up, 0, tokens * ff));
 
     norm(compute, x, vector(state.vectors, &layer.ffn_norm), hparams.rms_epsilon, xn);

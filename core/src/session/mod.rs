@@ -248,10 +248,15 @@ impl<'a, R: ReadAt> Session<'a, R> {
         let Self { model, plan, compute, weights, state, .. } = self;
         let (model, compute) = (*model, *compute);
         let layers = model.layers().len();
-        let batch =
-            Batch { first: self.position, tokens: (self.target - self.position).min(plan.limits().batch) };
-        let last_batch = batch.first + batch.tokens == self.target;
-        let heads = if self.each { batch.tokens } else { usize::from(last_batch) };
+        let tokens = (self.target - self.position).min(plan.limits().batch);
+        let last_batch = self.position + tokens == self.target;
+        let heads = if self.each { tokens } else { usize::from(last_batch) };
+        let batch = Batch {
+            first: self.position,
+            tokens,
+            #[cfg(feature = "batch")]
+            heads: heads.max(1),
+        };
         weights.expect_heads(heads, if let (Stage::Head(t), true) = (self.stage, self.each) { t } else { 0 });
         self.stage = match self.stage {
             Stage::Idle => return Ok(Progress::Ready),

@@ -107,6 +107,17 @@ pub(crate) trait Ints: Copy {
     /// The inverse of [`floats`](Self::floats).
     fn store(self, x: Self::Floats, to: &mut [f32; STEP]);
 
+    /// `sums` of eight rows and the rows' next eight terms, each row's one after the other.
+    #[inline(always)]
+    fn add_in_order(self, sums: Self::Floats, rows: [&[f32; STEP]; STEP]) -> Self::Floats {
+        let mut all = [0.0; STEP];
+        self.store(sums, &mut all);
+        for (sum, terms) in all.iter_mut().zip(rows) {
+            *sum = terms.iter().fold(*sum, |sum, term| sum + term);
+        }
+        self.floats(&all)
+    }
+
     /// Asks for the cache lines at `near` (soon) and `far` (later) bytes from `p`, wherever they are. A hint.
     fn prefetch(self, p: *const u8, near: usize, far: usize);
 }

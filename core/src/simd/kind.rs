@@ -16,6 +16,10 @@ pub enum IsaKind {
     Avx512,
     /// aarch64 with Advanced SIMD, which every aarch64 application core has.
     Neon,
+    /// aarch64 with the dot product instructions (`FEAT_DotProd`) beside Advanced SIMD.
+    Dotprod,
+    /// aarch64 with the matrix multiplication instructions for bytes (`FEAT_I8MM`) beside those.
+    I8mm,
 }
 
 /// A name that is no [`IsaKind`].
@@ -24,7 +28,8 @@ pub struct UnknownIsa;
 
 impl IsaKind {
     /// Every instruction set, slowest first.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon];
+    pub const ALL: [Self; 6] =
+        [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon, Self::Dotprod, Self::I8mm];
 
     /// The name that command lines use.
     #[must_use]
@@ -34,6 +39,8 @@ impl IsaKind {
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Neon => "neon",
+            Self::Dotprod => "dotprod",
+            Self::I8mm => "i8mm",
         }
     }
 }

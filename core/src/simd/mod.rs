@@ -1,8 +1,9 @@
 //! Instruction sets: which there are, the proof that a CPU has one, and its operations.
 //!
-//! A value of [`Scalar`], [`avx2::Avx2`], [`avx512::Avx512`] or [`neon::Neon`] is proof that the CPU has the features that its type
-//! names; operations are methods on that proof. The traits say what the kernels need, shaped after the data:
-//! `Ints` for blocks of small integers, `Lanes` for sixteen f32. Kernels are written once over them; an entry
+//! A value of [`Scalar`], [`avx2::Avx2`], [`avx512::Avx512`], [`neon::Neon`], `dotprod::Dotprod` or `i8mm::I8mm` (those with
+//! the feature `batch`) is proof that the CPU has the features that its type names; operations are methods on that proof. The traits say what the
+//! kernels need, shaped after the data: `Ints` for blocks of small integers (`Dots` on aarch64), `PanelIsa` for batches of
+//! tokens, `Lanes` for sixteen f32. Kernels are written once over them; an entry
 //! point with `#[target_feature]` instantiates them for each instruction set, so that everything inlines into it.
 
 pub(crate) mod ints;
@@ -16,6 +17,12 @@ mod scalar;
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
+pub mod dotprod;
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
+pub(crate) mod dots;
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
+pub mod i8mm;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 

@@ -15,6 +15,13 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// Whether [`fold_scaled`](Self::fold_scaled) reads a scale as two equal 16-bit halves of its lane.
     const PAIRED_SCALES: bool;
 
+    /// Whether weights are stored signed, and multiplied by [`dots`](Self::dots): a multiplier that takes any bytes.
+    const SIGNED: bool = false;
+    /// Whether tokens are multiplied in pairs, so that their number is even.
+    const PAIRS: bool = false;
+    /// Whether the registers have room for a unit's f32 accumulators beside the integer sums.
+    const KEEP_SUMS: bool = false;
+
     /// How much too large [`wide_dot`](Self::wide_dot) takes each weight.
     const WIDE_OFFSET: i32;
 
@@ -52,6 +59,43 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     fn fold_scaled(self, acc: Self::Ints, part: Self::Part, scale: Self::Ints) -> Self::Ints;
     /// `acc + part`.
     fn fold(self, acc: Self::Ints, part: Self::Part) -> Self::Ints;
+
+    /// Adds the products of `S` (4 or 8) steps of signed weights and of `T` tokens; [`SIGNED`](Self::SIGNED) only. The sums
+    /// are in an order of the instruction set's own until [`settle`](Self::settle) puts each in its place.
+    #[inline(always)]
+    fn dots<const S: usize, const T: usize>(
+        self,
+        mut part: [Self::Part; T],
+        w: &[[[u8; 4]; R]; S],
+        q: [&[[i8; 4]; S]; T],
+    ) -> [Self::Part; T] {
+        for (s, w) in w.iter().enumerate() {
+            let w = self.weights(w);
+            for (part, q) in part.iter_mut().zip(q) {
+                *part = self.dot(*part, w, self.digits(q[s]));
+            }
+        }
+        part
+    }
+    /// `acc + part · scale` of sums that are not settled.
+    #[inline(always)]
+    fn fold_all_scaled<const T: usize>(
+        self,
+        mut acc: [Self::Ints; T],
+        part: [Self::Part; T],
+        scale: &[i32; R],
+    ) -> [Self::Ints; T] {
+        let scale = self.load_i32(scale);
+        for (acc, part) in acc.iter_mut().zip(part) {
+            *acc = self.fold_scaled(*acc, part, scale);
+        }
+        acc
+    }
+    /// One i32 a row of each token.
+    #[inline(always)]
+    fn settle<const T: usize>(self, acc: [Self::Ints; T]) -> [Self::Ints; T] {
+        acc
+    }
 
     /// No products yet.
     fn wide_part(self) -> Self::WidePart;

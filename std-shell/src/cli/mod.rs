@@ -8,6 +8,7 @@ mod demo;
 #[cfg(feature = "demo")]
 mod eval_demo;
 mod figures;
+mod heap;
 mod inspect;
 mod logits;
 mod output;
@@ -72,6 +73,7 @@ enum Command {
 /// Parses the command line and runs it.
 pub(crate) fn main() -> ExitCode {
     bus::install();
+    heap::share();
     let result = match Cli::parse().command {
         None => tour(),
         Some(Command::Run(args)) => run::run(&args),

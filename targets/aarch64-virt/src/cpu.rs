@@ -4,6 +4,8 @@
 
 use barre_core::kernels::Kernels;
 use barre_core::simd::neon::Neon;
+#[cfg(feature = "any-model")]
+use barre_core::simd::{dotprod::Dotprod, i8mm::I8mm};
 use core::arch::asm;
 use core::fmt;
 
@@ -61,7 +63,18 @@ pub fn kernels(features: Features) -> Result<Kernels, NoSimd> {
     if !features.neon {
         return Err(NoSimd);
     }
-    // SAFETY: the CPU says that it has Advanced SIMD, and start.s has turned its traps off.
+    // SAFETY: the CPU says that it has what each proof stands for, and start.s has turned the traps of Advanced SIMD off,
+    // to which all of it belongs.
+    #[cfg(feature = "any-model")]
+    unsafe {
+        if features.dotprod && features.i8mm {
+            return Ok(Kernels::i8mm(I8mm::assume()));
+        }
+        if features.dotprod {
+            return Ok(Kernels::dotprod(Dotprod::assume()));
+        }
+    }
+    // SAFETY: as above. The small image has these only: each further set would take 15 KB.
     Ok(Kernels::neon(unsafe { Neon::assume() }))
 }
 

@@ -27,39 +27,49 @@ macro_rules! unrolled {
     };
 }
 
-/// Adds unit `unit` (of `count` blocks) of the panel's rows times each of `tokens` to the tokens' accumulators.
+/// Adds unit `unit` (of `count` blocks) of the panel's rows times each of `tokens`, of `P` planes, to the tokens'
+/// accumulators.
 #[inline(always)]
-pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, const T: usize>(
+pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, const T: usize, const P: usize>(
     isa: I,
     panel: &Panel<R>,
     unit: usize,
     count: usize,
-    tokens: &[ActToken<'_>; T],
+    tokens: [ActToken<'_>; T],
     tile: &mut [[f32; R]; T],
 ) where
     I: PanelIsa<R>,
     F: PanelFormat<B, N>,
 {
-    let planes = tokens[0].planes;
-    let k = tokens[0].k;
+    let (k, sum_count) = (tokens[0].k, tokens[0].sums.len() / P);
+    // Where the tokens' next blocks are.
+    let first = unit * (UNIT_STEPS / N);
+    let block_sums = 4 * N / sum_len(N);
+    let mut q_at = tokens.map(|token| held(token.q.as_ptr().wrapping_add(4 * N * first)));
+    let mut sums_at = tokens.map(|token| held(token.sums.as_ptr().wrapping_add(block_sums * first)));
+    let mut d_at = tokens.map(|token| held(token.d.as_ptr().wrapping_add(first)));
+    let mut kept = [isa.splat_f32(0.0); T];
+    if I::KEEP_SUMS {
+        for (kept, sums) in kept.iter_mut().zip(&*tile) {
+            *kept = isa.load_f32(sums);
+        }
+    }
     for b in 0..count {
-        let block = unit * (UNIT_STEPS / N) + b;
         let mut isum = [isa.splat_f32(0.0); T];
         let mut msum = isum;
-        for plane in 0..planes {
-            let q: [&[[i8; 4]; N]; T] =
-                core::array::from_fn(|t| digits::<N>(&tokens[t].q[plane * k + 4 * N * block..]));
+        for plane in 0..P {
+            // SAFETY: a token has the digits of `P` times the blocks of a row, of which the next `count` are left.
+            let q: [&[[i8; 4]; N]; T] = q_at.map(|q| unsafe { &*q.add(plane * k).cast() });
             // Tokens lie far apart, which hardware does not foresee: ask for the next group's digits.
             for q in q {
                 let at: *const u8 = q.as_ptr().cast();
                 for line in 0..(4 * N).div_ceil(64) {
-                    isa.prefetch(at.wrapping_add(T * planes * k + 64 * line));
+                    isa.prefetch(at.wrapping_add(T * P * k + 64 * line));
                 }
             }
-            let sums = core::array::from_fn(|t| {
-                let sums = tokens[t].sums;
-                &sums[sums.len() / planes * plane + 4 * N / sum_len(N) * block..]
-            });
+            // SAFETY: and as many sums a block, in as many planes, as the form of the activations has.
+            let sums = sums_at
+                .map(|sums| unsafe { core::slice::from_raw_parts(sums.add(sum_count * plane), block_sums) });
             let (ints, mins) = sums_of_plane::<I, F, R, B, N, T>(isa, panel, b, q, sums);
             if plane == 0 {
                 for t in 0..T {
@@ -76,17 +86,47 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
         }
         let (d, m) = (isa.load_f32(&panel.d[b]), isa.load_f32(&panel.m[b]));
         for t in 0..T {
-            let dy = isa.splat_f32(tokens[t].d[block]);
+            // SAFETY: a token has a scale for each block of a row.
+            let dy = isa.splat_f32(unsafe { *d_at[t] });
             let term = isa.mul_f32(isa.mul_f32(d, dy), isum[t]);
             let term = match F::TERM {
                 Term::Scale => term,
                 Term::PlusMin => isa.add_f32(term, isa.mul_f32(isa.mul_f32(m, dy), msum[t])),
                 Term::MinusMins => isa.sub_f32(term, isa.mul_f32(isa.mul_f32(m, dy), msum[t])),
             };
-            // Between blocks the accumulators live in the tile: the registers are needed for the integer sums.
-            isa.store_f32(isa.add_f32(isa.load_f32(&tile[t]), term), &mut tile[t]);
+            if I::KEEP_SUMS {
+                kept[t] = isa.add_f32(kept[t], term);
+            } else {
+                // Between blocks the accumulators live in the tile: the registers are needed for the integer sums.
+                isa.store_f32(isa.add_f32(isa.load_f32(&tile[t]), term), &mut tile[t]);
+            }
+        }
+        q_at = q_at.map(|q| held(q.wrapping_add(4 * N)));
+        sums_at = sums_at.map(|sums| held(sums.wrapping_add(block_sums)));
+        d_at = d_at.map(|d| held(d.wrapping_add(1)));
+    }
+    if I::KEEP_SUMS {
+        for (kept, sums) in kept.into_iter().zip(tile) {
+            isa.store_f32(kept, sums);
         }
     }
+}
+
+/// `p`, which the optimizer cannot see through where registers are many: it would compute where a token lies anew for
+/// each block.
+#[inline(always)]
+fn held<E>(p: *const E) -> *const E {
+    #[cfg(target_arch = "aarch64")]
+    {
+        let mut p = p;
+        // SAFETY: no instruction at all; the register keeps its value.
+        unsafe {
+            core::arch::asm!("/* {p} */", p = inout(reg) p, options(pure, readonly, nostack, preserves_flags))
+        };
+        p
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    p
 }
 
 /// Digits that share a sum, in the activations of a format with `4·N` weights a block.
@@ -94,10 +134,44 @@ const fn sum_len(n: usize) -> usize {
     if n == UNIT_STEPS { 16 } else { 32 }
 }
 
-/// The first `N` steps of a plane's digits.
+/// The products of one block with signed weights, scaled by groups if it has scales.
 #[inline(always)]
-fn digits<const N: usize>(q: &[i8]) -> &[[i8; 4]; N] {
-    q.as_chunks::<4>().0.first_chunk().expect("a plane has the digits of every block")
+fn signed_sums<I, F, const R: usize, const B: usize, const N: usize, const T: usize>(
+    isa: I,
+    panel: &Panel<R>,
+    w: &[[[u8; 4]; R]; N],
+    q: [&[[i8; 4]; N]; T],
+) -> [I::Ints; T]
+where
+    I: PanelIsa<R>,
+    F: PanelFormat<B, N>,
+{
+    let mut isum = [isa.splat_i32(0); T];
+    let mut part = [isa.part(); T];
+    if F::GROUP_STEPS == 4 {
+        let q = q.map(|q| q.as_chunks::<4>().0);
+        for (g, w) in w.as_chunks::<4>().0.iter().enumerate() {
+            part = isa.dots([isa.part(); T], w, q.map(|q| &q[g]));
+            isum = isa.fold_all_scaled(isum, part, &panel.scales[g]);
+        }
+    } else {
+        let q = q.map(|q| q.as_chunks::<8>().0);
+        for (g, w) in w.as_chunks::<8>().0.iter().enumerate() {
+            if F::GROUP_STEPS == 8 {
+                part = [isa.part(); T];
+            }
+            part = isa.dots(part, w, q.map(|q| &q[g]));
+            if F::GROUP_STEPS < N {
+                isum = isa.fold_all_scaled(isum, part, &panel.scales[g]);
+            }
+        }
+        if F::GROUP_STEPS == N {
+            for t in 0..T {
+                isum[t] = isa.fold(isum[t], part[t]);
+            }
+        }
+    }
+    isa.settle(isum)
 }
 
 /// `isum` and, if the format has minimums, `msum` or `ysum` of one block and plane.
@@ -116,7 +190,10 @@ where
     let w = panel.weights::<N>(block);
     let zero = isa.splat_i32(0);
     let (mut isum, mut msum) = ([zero; T], [zero; T]);
-    if F::MAX_STORED == SIGNED_BYTES {
+    let scaled = F::GROUP_STEPS < N;
+    if I::SIGNED {
+        isum = signed_sums::<I, F, R, B, N, T>(isa, panel, w, q);
+    } else if F::MAX_STORED == SIGNED_BYTES {
         let mut part = [isa.wide_part(); T];
         for first in (0..N).step_by(8) {
             const STEPS: usize = 8;
@@ -134,34 +211,34 @@ where
                 isum[t] = isa.add_i32(isum[t], isa.splat_i32(-I::WIDE_OFFSET * sum));
             }
         }
-        return (isum, msum);
-    }
-    let scaled = F::GROUP_STEPS < N;
-    let steps = const { part_steps(I::PART_PRODUCTS, F::MAX_STORED, F::GROUP_STEPS) };
-    for g in 0..N / F::GROUP_STEPS {
-        let scale = if scaled { isa.load_i32(&panel.scales[g]) } else { zero };
-        for first in (0..F::GROUP_STEPS).step_by(steps) {
-            let mut part = [isa.part(); T];
-            let first = g * F::GROUP_STEPS + first;
-            unrolled!(s in 0..steps {
-                let w = isa.weights(&w[first + s]);
+    } else {
+        let steps = const { part_steps(I::PART_PRODUCTS, F::MAX_STORED, F::GROUP_STEPS) };
+        for g in 0..N / F::GROUP_STEPS {
+            let scale = if scaled { isa.load_i32(&panel.scales[g]) } else { zero };
+            for first in (0..F::GROUP_STEPS).step_by(steps) {
+                let mut part = [isa.part(); T];
+                let first = g * F::GROUP_STEPS + first;
+                unrolled!(s in 0..steps {
+                    let w = isa.weights(&w[first + s]);
+                    for t in 0..T {
+                        part[t] = isa.dot(part[t], w, isa.digits(q[t][first + s]));
+                    }
+                });
                 for t in 0..T {
-                    part[t] = isa.dot(part[t], w, isa.digits(q[t][first + s]));
+                    isum[t] = if scaled {
+                        isa.fold_scaled(isum[t], part[t], scale)
+                    } else {
+                        isa.fold(isum[t], part[t])
+                    };
                 }
-            });
-            for t in 0..T {
-                isum[t] = if scaled {
-                    isa.fold_scaled(isum[t], part[t], scale)
-                } else {
-                    isa.fold(isum[t], part[t])
-                };
             }
         }
     }
     if !scaled {
         for t in 0..T {
-            let sum = i32::from(sums[t][0]);
-            if F::OFFSET != 0 {
+            let Some(&sum) = sums[t].first() else { continue };
+            let sum = i32::from(sum);
+            if F::OFFSET != 0 && !I::SIGNED {
                 isum[t] = isa.add_i32(isum[t], isa.splat_i32(-F::OFFSET * sum));
             }
             msum[t] = isa.splat_i32(sum);
@@ -179,7 +256,7 @@ where
                 }
             }
             for j in 0..pairs {
-                if F::OFFSET != 0 {
+                if F::OFFSET != 0 && !I::SIGNED {
                     isum[t] = isa.dot_pairs(isum[t], &panel.offsets[j], s[j]);
                 }
                 if F::TERM == Term::MinusMins {

@@ -7,8 +7,9 @@
 //! a tile beside it. Tokens are taken in blocks whose activations stay in the second-level cache while all panels
 //! of a call pass; each block unpacks the panels anew (2 % of the time at 128 tokens).
 //!
-//! Weights are stored unsigned where they fit 6 bits (`u = weight + offset`, so that one instruction multiplies
-//! them with signed digits), and the offset is taken back exactly: `Σ weight·y = Σ u·y − offset·Σ y`.
+//! Weights are stored signed where the multiplier takes signed bytes. Elsewhere they are stored unsigned where they fit 6
+//! bits (`u = weight + offset`, so that one instruction multiplies them with signed digits), and the offset is taken
+//! back exactly: `Σ weight·y = Σ u·y − offset·Σ y`.
 //!
 //! Ranges, with digits in -128..=127: a 16-bit lane of AVX2 takes two products a step. Four-bit weights fill it
 //! to 8·2·15·128 = 30720 in a group of 32, five-bit ones to 4·2·31·128 = 31744 in half a group, six-bit ones to
@@ -26,7 +27,7 @@ mod panel;
 mod tests;
 
 use super::table::compiled;
-use super::{Acts, OutCols};
+use super::{Acts, Mode, OutCols};
 use crate::quant::WeightFormat;
 use crate::simd::panel::PanelIsa;
 use blocks::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
@@ -134,6 +135,17 @@ table!(
 );
 #[cfg(target_arch = "aarch64")]
 table!(NEON, neon, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), 8, "neon");
+#[cfg(target_arch = "aarch64")]
+table!(
+    DOTPROD,
+    dotprod,
+    crate::simd::dotprod::Dotprod,
+    crate::simd::dotprod::Dotprod::assume(),
+    8,
+    "neon,dotprod"
+);
+#[cfg(target_arch = "aarch64")]
+table!(I8MM, i8mm, crate::simd::i8mm::I8mm, crate::simd::i8mm::I8mm::assume(), 8, "neon,dotprod,i8mm");
 
 /// The driver: blocks of tokens, panels of `R` rows, units of a row, groups of tokens.
 #[inline(always)]
@@ -152,6 +164,10 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
     let (blocks, rest) = weights.as_chunks::<B>();
     assert!(rest.is_empty() && blocks.len() == rows * row_blocks, "weights must be rows of k weights");
     assert_eq!(out.tokens(), tokens, "one row of results a token");
+    assert!(
+        acts.kind().block_len() == 4 * N && k == row_blocks * 4 * N,
+        "activations in the form of the format"
+    );
     let unit_blocks = UNIT_STEPS / N;
     let block_tokens = (BLOCK_BYTES / (k * acts.planes()).max(1)).clamp(MIN_BLOCK_TOKENS, BLOCK_TOKENS);
     let block_tokens = block_tokens / PAD_TOKENS * PAD_TOKENS;
@@ -170,10 +186,12 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                 let mut t = 0;
                 while t < count {
                     // The last group repeats the last token; the tile has room for it.
-                    let token = |i: usize| acts.token(first_token + (t + i).min(count - 1));
+                    // SAFETY: `t` is below `count`, which ends where `acts` does.
+                    let token =
+                        |i: usize| unsafe { acts.token_unchecked(first_token + (t + i).min(count - 1)) };
                     t += if I::TOKENS == 4 && count - t > 2 {
                         group::<I, F, R, B, N, 4>(isa, panel, unit, unit_count, token, &mut tile[t..])
-                    } else if I::TOKENS > 1 && count - t > 1 {
+                    } else if I::PAIRS || I::TOKENS > 1 && count - t > 1 {
                         group::<I, F, R, B, N, 2>(isa, panel, unit, unit_count, token, &mut tile[t..])
                     } else {
                         group::<I, F, R, B, N, 1>(isa, panel, unit, unit_count, token, &mut tile[t..])
@@ -203,7 +221,13 @@ where
     F: PanelFormat<B, N>,
 {
     let tile = tile.first_chunk_mut().expect("the tile has room for whole groups of tokens");
-    micro::multiply::<I, F, R, B, N, T>(isa, panel, unit, count, &core::array::from_fn(token), tile);
+    let tokens = core::array::from_fn(token);
+    match tokens[0].planes {
+        1 => micro::multiply::<I, F, R, B, N, T, 1>(isa, panel, unit, count, tokens, tile),
+        _ => {
+            micro::multiply::<I, F, R, B, N, T, { Mode::MOST_PLANES }>(isa, panel, unit, count, tokens, tile)
+        }
+    }
     T
 }
 

@@ -62,6 +62,11 @@ impl<const R: usize> Panel<R> {
                 let (weights, _) =
                     staged[b * N..].split_first_chunk_mut::<N>().expect("a unit holds the blocks");
                 F::weights(block, weights);
+                if I::SIGNED && F::OFFSET != 0 {
+                    for w in weights.as_flattened_mut().as_chunks_mut::<16>().0 {
+                        *w = w.map(|w| w.wrapping_sub(F::OFFSET as u8));
+                    }
+                }
                 let [d, m] = F::floats(block);
                 self.d[b][r] = f32::from_bits(d);
                 self.m[b][r] = f32::from_bits(m);
@@ -115,7 +120,7 @@ impl<const R: usize> Panel<R> {
             }
         }
         for g in 0..groups / 2 {
-            if F::OFFSET != 0 {
+            if F::OFFSET != 0 && !I::SIGNED {
                 for r in 0..R {
                     let (low, high) = (byte(scales[g / 2][r], 2 * g), byte(scales[g / 2][r], 2 * g + 1));
                     self.offsets[g][r] = pair(-F::OFFSET * low, -F::OFFSET * high);

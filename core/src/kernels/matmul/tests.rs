@@ -4,6 +4,7 @@ use super::{Matmul, Table};
 use crate::kernels::{ActKind, ActToken, Acts, ActsMut, Mode, OutCols, matvec};
 use crate::quant::WeightFormat;
 use crate::quant::float::f16_to_f32;
+use crate::simd::IsaKind;
 use std::vec::Vec;
 use std::{format, print, println, vec};
 
@@ -261,7 +262,10 @@ fn check(
         // The kernel for one token gives the same, whatever its scratch holds.
         let entry = rows_table[format as usize].unwrap();
         let mut one = vec![f32::NAN; rows];
-        let scratch = aligned(&mut scratch, matvec::scratch_bytes(k / format.block_len()));
+        let scratch = aligned(
+            &mut scratch,
+            matvec::scratch_bytes(IsaKind::Avx512, format.block_len(), k / format.block_len()),
+        );
         scratch.fill(0xff);
         // SAFETY: `tables` gives only tables that this CPU can run.
         unsafe { entry(&matrix, &acts.token(t), &mut one, scratch) };
@@ -295,7 +299,19 @@ fn tables() -> Vec<(&'static str, Table, &'static matvec::Table)> {
         println!("left out: avx512, which this CPU lacks");
     }
     #[cfg(target_arch = "aarch64")]
-    tables.push(("neon", Table::NEON, &matvec::NEON));
+    {
+        tables.push(("neon", Table::NEON, &matvec::NEON));
+        for (name, there, table) in [
+            ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod"), Table::DOTPROD),
+            ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm"), Table::I8MM),
+        ] {
+            if there {
+                tables.push((name, table, &matvec::DOTPROD));
+            } else {
+                println!("left out, which this machine lacks: {name}");
+            }
+        }
+    }
     tables
 }
 

@@ -11,13 +11,17 @@
 mod blocks;
 mod format;
 mod k_quants;
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
+mod rows;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use super::table::compiled;
 use super::{ActToken, Mode};
-use crate::part::{copy, cut_mut, part};
+use crate::part::{cut_mut, part};
 use crate::quant::WeightFormat;
-use crate::simd::Scalar;
 use crate::simd::ints::{Ints, STEP};
+use crate::simd::{IsaKind, Scalar};
 use core::mem::MaybeUninit;
 use format::{BlockActs, BlockInts, Format};
 
@@ -35,8 +39,13 @@ pub(super) type Entry = unsafe fn(&[u8], &ActToken<'_>, &mut [f32], &mut [u8]);
 /// One instruction set's entries, by format; `None` for F32, F16 and BF16, which are another module's.
 pub(super) type Table = [Option<Entry>; WeightFormat::ALL.len()];
 
-/// Bytes of scratch for rows of `blocks` blocks: a group's terms, and room for a last step.
-pub(super) const fn scratch_bytes(blocks: usize) -> usize {
+/// Bytes of scratch for rows of `blocks` blocks of `block_len` weights: a group's terms, and room for a last step.
+pub(super) const fn scratch_bytes(isa: IsaKind, block_len: usize, blocks: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if matches!(isa, IsaKind::Avx512) {
+        return wide::scratch_bytes(block_len, blocks);
+    }
+    let _ = (isa, block_len);
     blocks.saturating_mul(GROUP).saturating_add(STEP).saturating_mul(4)
 }
 
@@ -79,13 +88,19 @@ table!(SCALAR, Scalar, Scalar);
 #[cfg(target_arch = "x86_64")]
 table!(AVX2, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
+pub(super) use wide::AVX512;
+// What `wide` has no kernel for, or doesn't pay for.
+#[cfg(target_arch = "x86_64")]
 table!(
-    AVX512,
+    AVX512_BY_EIGHT,
     crate::simd::avx512::Avx512,
     crate::simd::avx512::Avx512::assume(),
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
 );
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", feature = "batch"))]
+pub(super) use rows::{DOTPROD, NEON};
+// A third of the code, for images that are short of room.
+#[cfg(all(target_arch = "aarch64", not(feature = "batch")))]
 table!(NEON, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), "neon");
 
 /// `out[r] = row r · act`. `P` is the number of digit planes.
@@ -115,7 +130,7 @@ fn rows<I: Ints, F: Format, const P: usize>(
             step::<I, F, P>(isa, picks, stream, &acts, &mut column, terms);
         }
         column = 0;
-        add_up(part(terms, 0, count), blocks, out);
+        add_up(isa, part(terms, 0, count), blocks, out);
     }
 }
 
@@ -170,19 +185,22 @@ fn block<I: Ints, F: Format, const P: usize>(
 
 /// Each row's terms added up in order, one accumulator a row.
 #[inline(always)]
-fn add_up(terms: &[f32], blocks: usize, out: &mut [f32]) {
-    if out.len() == GROUP {
-        let mut sums = [0.0f32; GROUP];
-        let rows: [&[f32]; GROUP] = core::array::from_fn(|r| part(terms, r * blocks, blocks));
-        for b in 0..blocks {
-            for (sum, row) in sums.iter_mut().zip(&rows) {
-                *sum += row.get(b).copied().unwrap_or(0.0);
+fn add_up<I: Ints>(isa: I, terms: &[f32], blocks: usize, out: &mut [f32]) {
+    let (eights, rest) = (blocks / STEP, blocks % STEP);
+    let mut out = out.chunks_mut(STEP);
+    for (terms, out) in terms.chunks(STEP * blocks).zip(&mut out) {
+        let rows: [&[f32]; STEP] = core::array::from_fn(|r| terms.get(r * blocks..).unwrap_or(&[]));
+        let Some(out) = out.as_mut_array().filter(|_| rest == 0 && terms.len() == STEP * blocks) else {
+            for (out, row) in out.iter_mut().zip(terms.chunks_exact(blocks)) {
+                *out = row.iter().fold(0.0, |sum, term| sum + term);
             }
+            continue;
+        };
+        let mut sums = isa.splat(0.0);
+        for i in 0..eights {
+            // SAFETY: as many rows as `out` has, eight, of `blocks` terms, a multiple of eight.
+            sums = isa.add_in_order(sums, rows.map(|row| unsafe { &*row.as_ptr().add(STEP * i).cast() }));
         }
-        copy(out, &sums);
-        return;
-    }
-    for (out, row) in out.iter_mut().zip(terms.chunks_exact(blocks)) {
-        *out = row.iter().fold(0.0, |sum, term| sum + term);
+        isa.store(sums, out);
     }
 }

@@ -199,6 +199,30 @@ impl Ints for Avx2 {
             // SAFETY: the reference covers exactly 8 floats; storeu needs no alignment.
             unsafe { _mm256_storeu_ps(to.as_mut_ptr(), x) }
         }
+        fn add_in_order(sums: __m256, rows: [&[f32; STEP]; STEP]) -> __m256 {
+            // SAFETY: the reference covers exactly 8 floats; loadu needs no alignment.
+            let row = |r: usize| unsafe { _mm256_loadu_ps(rows[r].as_ptr()) };
+            // Columns of four rows, `c` in the low half and `c + 4` in the high one.
+            let columns = |r: usize| {
+                let (a, b) = (_mm256_unpacklo_ps(row(r), row(r + 1)), _mm256_unpackhi_ps(row(r), row(r + 1)));
+                let (c, d) = (_mm256_unpacklo_ps(row(r + 2), row(r + 3)), _mm256_unpackhi_ps(row(r + 2), row(r + 3)));
+                [
+                    _mm256_shuffle_ps::<0x44>(a, c),
+                    _mm256_shuffle_ps::<0xee>(a, c),
+                    _mm256_shuffle_ps::<0x44>(b, d),
+                    _mm256_shuffle_ps::<0xee>(b, d),
+                ]
+            };
+            let (first, second) = (columns(0), columns(4));
+            let mut sums = sums;
+            for c in 0..4 {
+                sums = _mm256_add_ps(sums, _mm256_permute2f128_ps::<0x20>(first[c], second[c]));
+            }
+            for c in 0..4 {
+                sums = _mm256_add_ps(sums, _mm256_permute2f128_ps::<0x31>(first[c], second[c]));
+            }
+            sums
+        }
         fn prefetch(p: *const u8, near: usize, far: usize) {
             _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(near).cast());
             _mm_prefetch::<_MM_HINT_T2>(p.wrapping_add(far).cast());

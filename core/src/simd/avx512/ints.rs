@@ -88,6 +88,7 @@ impl Ints for Avx512 {
         fn sub(a: __m256, b: __m256) -> __m256;
         fn mul(a: __m256, b: __m256) -> __m256;
         fn store(x: __m256, to: &mut [f32; STEP]) -> ();
+        fn add_in_order(sums: __m256, rows: [&[f32; STEP]; STEP]) -> __m256;
         fn prefetch(p: *const u8, near: usize, far: usize) -> ();
     }
 

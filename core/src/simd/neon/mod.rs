@@ -2,10 +2,13 @@
 
 #![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
 
+#[cfg(feature = "batch")]
+mod dots;
+#[cfg(not(feature = "batch"))]
 mod ints;
 mod lanes;
 #[cfg(feature = "batch")]
-mod panel;
+pub(crate) mod panel;
 
 /// Proof that the CPU has Advanced SIMD and that it is enabled.
 #[derive(Clone, Copy, Debug)]

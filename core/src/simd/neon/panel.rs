@@ -37,10 +37,16 @@ fn square<const C: usize>(
     }
 }
 
+/// `panel[c][r] = rows[r][c]` for columns `first .. end`, both multiples of 4.
 #[target_feature(enable = "neon")]
 #[inline]
-fn transpose<const C: usize>(rows: &[[[u8; 4]; C]; R], panel: &mut [[[u8; 4]; R]; C], columns: usize) {
-    for column in (0..columns).step_by(4) {
+pub(crate) fn transpose<const C: usize>(
+    rows: &[[[u8; 4]; C]; R],
+    panel: &mut [[[u8; 4]; R]; C],
+    first: usize,
+    end: usize,
+) {
+    for column in (first..end).step_by(4) {
         square(rows, panel, 0, column);
         square(rows, panel, 4, column);
     }
@@ -87,7 +93,7 @@ impl PanelIsa<R> for Neon {
         columns: usize,
     ) {
         // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { transpose(rows, panel, columns) }
+        unsafe { transpose(rows, panel, 0, columns) }
     }
 
     isa_ops! { Neon, "neon";

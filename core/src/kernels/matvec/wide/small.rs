@@ -1,0 +1,212 @@
+//! Blocks of 32 weights under one scale, and nothing else.
+
+use super::{Acts, Format, STEP, add_neighbours, floats, join, load32, load64, prefetch};
+use crate::part::copy;
+use crate::quant::WeightFormat;
+use core::arch::x86_64::*;
+
+type Digits = [i8; 32];
+
+/// Words of 128 bytes, `apart` from each other from word 0 on, in the `N` places from `at` on.
+const fn every<const N: usize>(apart: usize, at: usize) -> [i16; 32] {
+    let mut words = [0; 32];
+    let mut i = 0;
+    while i < N {
+        words[at + i] = (apart * i) as i16;
+        i += 1;
+    }
+    words
+}
+
+/// The scales of blocks of 18 bytes, eight of which begin in 128 bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+#[inline]
+fn scales18(blocks: &[[u8; 18]; STEP]) -> __m512 {
+    const PLACES: [[i16; 32]; 2] = [every::<8>(9, 0), every::<8>(9, 8)];
+    let eight = |i: usize| {
+        let at = 144 * i;
+        _mm512_permutex2var_epi16(load64(blocks, at), load64(&PLACES[i], 0), load64(blocks, at + 64))
+    };
+    let both = _mm512_mask_blend_epi16(0xff00, eight(0), eight(1));
+    _mm512_cvtph_ps(_mm512_castsi512_si256(both))
+}
+
+/// The scales of blocks of 34 bytes, four of which begin in 128 bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+#[inline]
+fn scales34(blocks: &[[u8; 34]; STEP]) -> __m512 {
+    const PLACES: [[i16; 32]; 4] =
+        [every::<4>(17, 0), every::<4>(17, 4), every::<4>(17, 8), every::<4>(17, 12)];
+    let four = |i: usize| {
+        let at = 136 * i;
+        _mm512_permutex2var_epi16(load64(blocks, at), load64(&PLACES[i], 0), load64(blocks, at + 64))
+    };
+    let low = _mm512_mask_blend_epi16(0xf0, four(0), four(1));
+    let high = _mm512_mask_blend_epi16(0xf000, four(2), four(3));
+    _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_mask_blend_epi16(0xff00, low, high)))
+}
+
+/// `term = (d·dy)·(isum − excess·sum)`, the planes joined: each weight was taken `2^SHIFT` too large.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+#[inline]
+fn with_excess<const SHIFT: u32, const P: usize>(
+    d: __m512,
+    isum: &[__m512i; P],
+    sums: &[&[i32; STEP]; P],
+    scales: &[f32; STEP],
+) -> __m512 {
+    let mut planes = *isum;
+    for p in 0..P {
+        planes[p] = _mm512_sub_epi32(planes[p], _mm512_slli_epi32::<SHIFT>(load64(sums[p], 0)));
+    }
+    _mm512_mul_ps(_mm512_mul_ps(d, floats(scales)), join(&planes))
+}
+
+/// Where the nibbles of four blocks of 9 words are, in 64 bytes and in the 64 bytes that begin 4 words later.
+const NIBBLES: [i16; 32] = {
+    let mut words = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        let word = 9 * (i / 8) + 1 + i % 8;
+        words[i] = if word < 32 { word as i16 } else { (32 + word - 4) as i16 };
+        i += 1;
+    }
+    words
+};
+
+/// 4-bit weights less 8: `d`, `qs[16]`.
+pub(super) struct Q4_0;
+
+impl Format for Q4_0 {
+    const FORMAT: WeightFormat = WeightFormat::Q4_0;
+    const BYTES: usize = 18;
+    type Block = [u8; 18];
+    type Digits = Digits;
+    type Sums = i16;
+    type LaidSums = i32;
+
+    fn takes(blocks: usize, _: usize) -> bool {
+        blocks.is_multiple_of(4)
+    }
+
+    /// Of four blocks, those of the low nibbles, then those of the high ones.
+    #[inline(always)]
+    fn lay_out(from: &[Digits], to: &mut [Digits]) {
+        let (from, to) = (from.as_chunks::<4>().0, to.as_chunks_mut::<4>().0);
+        for (to, from) in to.iter_mut().zip(from) {
+            let to = to.as_flattened_mut().as_chunks_mut::<16>().0;
+            for (i, block) in from.iter().enumerate() {
+                let (low, high) = block.split_at(16);
+                to[i].copy_from_slice(low);
+                to[4 + i].copy_from_slice(high);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn sums(from: &i16) -> i32 {
+        i32::from(*from)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    #[inline]
+    unsafe fn terms<const P: usize>(blocks: &[[u8; 18]; STEP], acts: &Acts<'_, Self, P>) -> __m512 {
+        let zero = _mm512_setzero_si512();
+        let four = _mm512_set1_epi8(0x0f);
+        let mut v = [[zero; 4]; P];
+        for k in 0..4 {
+            for i in 0..4 {
+                prefetch::<Self>(blocks, 4 * k + i);
+            }
+            // Four blocks of 9 words: without the first of each.
+            let (b, ahead) = (load64(blocks, 72 * k), load64(blocks, 72 * k + 8));
+            let b = _mm512_permutex2var_epi16(b, load64(&NIBBLES, 0), ahead);
+            let low = _mm512_and_si512(b, four);
+            let high = _mm512_and_si512(_mm512_srli_epi16::<4>(b), four);
+            for p in 0..P {
+                let y = acts.digits[p];
+                let sum = _mm512_dpbusd_epi32(zero, low, load64(y, 128 * k));
+                v[p][k] = _mm512_dpbusd_epi32(sum, high, load64(y, 128 * k + 64));
+            }
+        }
+        // Quarter `r` of vector `k` was block `4k + r`, and is place `k` of quarter `r` now.
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        let mut isum = [zero; P];
+        for p in 0..P {
+            isum[p] = _mm512_permutexvar_epi32(order, add_neighbours(&v[p]));
+        }
+        with_excess::<3, P>(scales18(blocks), &isum, &acts.sums, acts.scales)
+    }
+}
+
+/// 8-bit weights: `d`, `qs[32]`.
+pub(super) struct Q8_0;
+
+impl Q8_0 {
+    /// The partial sums of blocks `8E` to `8E + 7`: in the first two quarters the even ones', in the others the odd ones'.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    #[inline]
+    fn eight<const P: usize, const E: usize>(
+        blocks: &[[u8; 34]; STEP],
+        acts: &Acts<'_, Self, P>,
+    ) -> [__m512i; P] {
+        let zero = _mm512_setzero_si512();
+        // The multiplier takes the weights unsigned: 128 too large.
+        let top = _mm512_set1_epi8(-128);
+        let mut v = [[zero; 4]; P];
+        for k in 0..4 {
+            let i = 8 * E + 2 * k;
+            prefetch::<Self>(blocks, i);
+            prefetch::<Self>(blocks, i + 1);
+            let b = _mm512_castsi256_si512(load32(&blocks[i], 2));
+            let b = _mm512_xor_si512(_mm512_inserti64x4::<1>(b, load32(&blocks[i + 1], 2)), top);
+            for p in 0..P {
+                v[p][k] = _mm512_dpbusd_epi32(zero, b, load64(acts.digits[p], 32 * i));
+            }
+        }
+        let mut sums = [zero; P];
+        for p in 0..P {
+            sums[p] = add_neighbours(&v[p]);
+        }
+        sums
+    }
+}
+
+impl Format for Q8_0 {
+    const FORMAT: WeightFormat = WeightFormat::Q8_0;
+    const BYTES: usize = 34;
+    type Block = [u8; 34];
+    type Digits = Digits;
+    type Sums = i16;
+    type LaidSums = i32;
+
+    fn takes(_: usize, _: usize) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn lay_out(from: &[Digits], to: &mut [Digits]) {
+        copy(to, from);
+    }
+
+    #[inline(always)]
+    fn sums(from: &i16) -> i32 {
+        i32::from(*from)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    #[inline]
+    unsafe fn terms<const P: usize>(blocks: &[[u8; 34]; STEP], acts: &Acts<'_, Self, P>) -> __m512 {
+        let eights = [Self::eight::<P, 0>(blocks, acts), Self::eight::<P, 1>(blocks, acts)];
+        // A block's sums are two quarters, the even blocks' the first two.
+        let order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+        let mut isum = [_mm512_setzero_si512(); P];
+        for p in 0..P {
+            let (a, b) = (eights[0][p], eights[1][p]);
+            let sum =
+                _mm512_add_epi32(_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
+            isum[p] = _mm512_permutexvar_epi32(order, sum);
+        }
+        with_excess::<7, P>(scales34(blocks), &isum, &acts.sums, acts.scales)
+    }
+}
