@@ -44,13 +44,14 @@ job_nostd() {
 
 job_features() {
   local f
-  for f in "" q4_0 q5_1 q8_0 q3_k q4_k f16 exact batch q4_k,q6_k,spm q4_k,q6_k,bpe,messages q4_k,q6_k,streaming q8_0,exact,batch \
+  for f in "" q4_0 q5_1 q8_0 q3_k q4_k f16 exact batch q4_k,q6_k,spm q4_k,q6_k,bpe,messages \
+    q4_k,q6_k,bpe-llama3 q4_k,q6_k,streaming q8_0,exact,batch \
     all-formats,all-tokenizers,exact,batch,streaming,messages,defmt; do
     echo "== features: ${f:-none}"
     cargo clippy -q -p barre-core --target thumbv7em-none-eabihf --no-default-features --features "$f" -- -D warnings
   done
   # What is left out is refused by name; what is there works.
-  for f in messages q4_0,q6_k,messages q4_k,q6_k,messages float-matrices,q4_k,q6_k,messages; do
+  for f in messages q4_0,q6_k,messages q4_k,q6_k,bpe-llama3,messages float-matrices,q4_k,q6_k,messages; do
     cargo test -q -p barre-core --no-default-features --features "$f" --test formats_left_out
   done
 }

@@ -14,7 +14,7 @@ use super::keys::{
     KEY_ADD_BOS, KEY_ADD_EOS, KEY_MERGES, KEY_MODEL, KEY_PRE, KEY_SCORES, KEY_SUPPRESS, KEY_TOKENS,
     KEY_TYPES, Role,
 };
-use super::names::{END_OF_GENERATION, FILL_IN_MIDDLE};
+use super::names::{END_OF_GENERATION, FILL_IN_MIDDLE, known};
 use super::pretokenize::PreTokenizer;
 use super::special::Specials;
 use super::vocab::{Attr, Merge, Model, NO_TOKEN, SPACE_MARK, Vocab, parse_byte, text_of};
@@ -462,14 +462,14 @@ impl VocabBuilder {
         let mut eog = Vec::new();
         reserve_exact(
             &mut eog,
-            END_OF_GENERATION.len().saturating_add(FILL_IN_MIDDLE.len()).saturating_add(8),
+            known(END_OF_GENERATION).count().saturating_add(FILL_IN_MIDDLE.len()).saturating_add(8),
             "eog",
         )?;
         let given =
             [ids.fim_prefix, ids.fim_suffix, ids.fim_middle, ids.fim_pad, ids.fim_repo, ids.fim_separator];
         for ((names, ends), given) in FILL_IN_MIDDLE.into_iter().zip(given) {
             let id = given.or_else(|| {
-                let id = names.iter().filter_map(|name| self.find(name.as_bytes())).min()?;
+                let id = known(names).filter_map(|name| self.find(name)).min()?;
                 self.mark(id, Attr::CONTROL);
                 Some(id)
             });
@@ -477,8 +477,8 @@ impl VocabBuilder {
                 extend(&mut eog, id);
             }
         }
-        for name in END_OF_GENERATION {
-            if let Some(id) = self.find(name.as_bytes()) {
+        for name in known(END_OF_GENERATION) {
+            if let Some(id) = self.find(name) {
                 self.mark(id, Attr::CONTROL);
                 push(&mut eog, id);
             }

@@ -4,7 +4,7 @@
 
 use barre_core::kernels::Kernels;
 use barre_core::simd::neon::Neon;
-#[cfg(feature = "any-model")]
+#[cfg(feature = "disk")]
 use barre_core::simd::{dotprod::Dotprod, i8mm::I8mm};
 use core::arch::asm;
 use core::fmt;
@@ -65,7 +65,7 @@ pub fn kernels(features: Features) -> Result<Kernels, NoSimd> {
     }
     // SAFETY: the CPU says that it has what each proof stands for, and start.s has turned the traps of Advanced SIMD off,
     // to which all of it belongs.
-    #[cfg(feature = "any-model")]
+    #[cfg(feature = "disk")]
     unsafe {
         if features.dotprod && features.i8mm {
             return Ok(Kernels::i8mm(I8mm::assume()));

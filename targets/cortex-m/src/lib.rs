@@ -10,6 +10,8 @@
 mod console;
 mod exit;
 mod fault;
+#[cfg(feature = "defmt")]
+mod log;
 mod mem;
 mod stack;
 

@@ -53,6 +53,6 @@ fn main() -> Result<(), Error> {
     }
     let (used, size) = stack_figures();
     writeln!(Uart, "stack: {} of {} bytes used at the deepest", Number::from(used), Number::from(size))?;
-    writeln!(Uart, "second core: took part in {} tasks", Number::from(cores.tasks_shared()))?;
+    writeln!(Uart, "second core: took part in {} tasks", Number(cores.tasks_shared().into()))?;
     Ok(())
 }
