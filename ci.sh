@@ -10,6 +10,7 @@
 #   insn    instructions a token, by format and instruction set, are those of tests/vectors/instructions.txt
 #   metal   bare-metal images boot in QEMU: bits, errors, sizes (targets/SIZES.md)
 #   capi    the C library: header, tests in C under valgrind, desktop and bare-metal examples, gates
+#   docs    the firmware pages followed to the letter: their programs build, and print what the pages say
 #   wasm    golden logits as WebAssembly, with and without SIMD, under Node
 #   bigendian  golden models, kernels and formats as a big-endian program (s390x) under qemu-s390x
 #   miri    core's unsafe code that has no intrinsics, under Miri (nightly toolchain); parsing with 32-bit addresses and
@@ -43,13 +44,14 @@ job_nostd() {
 
 job_features() {
   local f
-  for f in "" q4_0 q5_1 q8_0 q3_k q4_k f16 exact batch q4_k,q6_k,spm q4_k,q6_k,bpe,messages q4_k,q6_k,streaming q8_0,exact,batch \
+  for f in "" q4_0 q5_1 q8_0 q3_k q4_k f16 exact batch q4_k,q6_k,spm q4_k,q6_k,bpe,messages \
+    q4_k,q6_k,bpe-llama3 q4_k,q6_k,streaming q8_0,exact,batch \
     all-formats,all-tokenizers,exact,batch,streaming,messages,defmt; do
     echo "== features: ${f:-none}"
     cargo clippy -q -p barre-core --target thumbv7em-none-eabihf --no-default-features --features "$f" -- -D warnings
   done
   # What is left out is refused by name; what is there works.
-  for f in messages q4_0,q6_k,messages q4_k,q6_k,messages float-matrices,q4_k,q6_k,messages; do
+  for f in messages q4_0,q6_k,messages q4_k,q6_k,bpe-llama3,messages float-matrices,q4_k,q6_k,messages; do
     cargo test -q -p barre-core --no-default-features --features "$f" --test formats_left_out
   done
 }
@@ -77,6 +79,7 @@ job_qemu() {
 job_insn() { tests/instructions/check.sh; }
 job_metal() { targets/check.sh; }
 job_capi() { targets/capi/check.sh; }
+job_docs() { docs/check.sh; }
 
 job_wasm() {
   need node "nodejs"

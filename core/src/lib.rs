@@ -23,6 +23,7 @@
 //! | `f32` `f16` `bf16` | matrices in that format; vectors may be in it without |
 //! | `legacy-quants`, `k-quants`, `float-matrices`, `all-formats` | the first four, the K-quants, the floats, all |
 //! | `spm`, `bpe`, `all-tokenizers` | SentencePiece vocabularies, byte-level BPE, both |
+//! | `bpe-llama3` | byte-level BPE with the pre-tokenizers of Llama 3 and Qwen 2 alone |
 //! | `batch` | kernels for several tokens at once; without it prompts take longer |
 //! | `streaming` | weights read each time they are needed, or in part |
 //! | `messages` | errors in words; without it `Display` names the layer and the byte at most |

@@ -73,8 +73,9 @@ pub(crate) fn push<T>(list: &mut Vec<T>, item: T) {
 pub(crate) fn append<T: Copy>(list: &mut Vec<T>, items: &[T]) {
     let room = list.capacity().wrapping_sub(list.len());
     debug_assert!(items.len() <= room, "no room was made");
-    if items.len() <= room {
-        list.extend_from_slice(items);
+    // `extend_from_slice` is a function of its own where code is to be small, and brings its growth and panic.
+    for &item in items.get(..items.len().min(room)).unwrap_or(&[]) {
+        push(list, item);
     }
 }
 
@@ -91,9 +92,9 @@ pub(crate) fn extend<T>(list: &mut Vec<T>, items: impl IntoIterator<Item = T>) {
 #[inline(always)]
 #[track_caller]
 pub(crate) fn resize<T: Copy>(list: &mut Vec<T>, len: usize, item: T) {
-    let (more, room) = (len.saturating_sub(list.len()), list.capacity().wrapping_sub(list.len()));
-    debug_assert!(more <= room, "no room was made");
-    if more <= room {
-        list.resize(len, item);
+    debug_assert!(len <= list.capacity(), "no room was made");
+    list.truncate(len);
+    for _ in list.len()..len.min(list.capacity()) {
+        push(list, item);
     }
 }

@@ -32,6 +32,24 @@ pub(crate) fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Resu
     Ok(())
 }
 
+/// A number in decimal, by a tenth of the code of the standard library's formatter, which cannot be told to be small.
+pub(crate) struct Decimal(pub(crate) u64);
+
+impl Decimal {
+    /// Writes the digits to `out`.
+    pub(crate) fn write_to(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        // 2^64 - 1 has 20 digits.
+        let (mut rest, mut text, mut first) = (self.0, [0; 20], 20);
+        for (at, digit) in text.iter_mut().enumerate().rev() {
+            (*digit, rest, first) = (b'0' | (rest % 10) as u8, rest / 10, at);
+            if rest == 0 {
+                break;
+            }
+        }
+        out.write_str(text.get(first..).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or(""))
+    }
+}
+
 /// A number in an error: an integer in full, any other to six digits.
 pub(crate) struct Figure(pub(crate) f64);
 
@@ -105,6 +123,15 @@ mod tests {
         }
         assert!(Figure(f64::MAX).to_string().ends_with("e308"));
         assert!(Figure(5e-324).to_string().starts_with("4.9"));
+    }
+
+    #[test]
+    fn decimals_read_as_the_standard_library_writes_them() {
+        for n in [0, 7, 10, 4_294_967_296, u64::MAX] {
+            let mut text = std::string::String::new();
+            Decimal(n).write_to(&mut text).unwrap();
+            assert_eq!(text, n.to_string());
+        }
     }
 
     #[test]

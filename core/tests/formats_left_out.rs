@@ -1,10 +1,11 @@
-//! A build without a format refuses the models that need it, and runs the others.
+//! A build without a format or a kind of vocabulary refuses the models that need it, and runs the others.
 //!
 //! Says something only if features are left out: `./ci.sh features` runs it without any and with some.
 
 use barre_core::gguf::Gguf;
 use barre_core::model::{Model, ModelError};
 use barre_core::quant::{QuantError, WeightFormat, dequantize_row, quantize_row};
+use barre_core::tokenizer::{VocabBuilder, VocabError};
 
 const Q4_K_M: &[u8] = include_bytes!("../../tests/goldens/llama-q4_k_m.gguf");
 
@@ -42,4 +43,17 @@ fn rows_convert_in_the_formats_that_are_there() {
         assert_eq!(quantize_row(format, &x, &mut bytes), want);
         assert_eq!(dequantize_row(format, &bytes, &mut back), want);
     }
+}
+
+#[test]
+fn a_vocabulary_is_refused_by_the_name_of_the_feature() {
+    let left_out = |model: &[u8], pre: &[u8]| match VocabBuilder::new(model, Some(pre)) {
+        Ok(_) => None,
+        Err(VocabError::NotCompiled { feature, .. }) => Some(feature),
+        Err(e) => panic!("{e}"),
+    };
+    assert_eq!(left_out(b"llama", b""), (!cfg!(feature = "spm")).then_some("spm"));
+    assert_eq!(left_out(b"gpt2", b"qwen2"), (!cfg!(feature = "bpe-llama3")).then_some("bpe-llama3"));
+    let all = if cfg!(feature = "bpe-llama3") { "bpe" } else { "bpe-llama3" };
+    assert_eq!(left_out(b"gpt2", b"gpt-2"), (!cfg!(feature = "bpe")).then_some(all));
 }

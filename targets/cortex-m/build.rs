@@ -30,5 +30,9 @@ fn main() {
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("set by Cargo"));
     std::fs::write(out.join("memory.x"), memory).expect("memory.x");
     println!("cargo::rustc-link-search={}", out.display());
+    if std::env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+        // Where defmt's texts go, in the image's symbols alone.
+        println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+    }
     println!("cargo::rerun-if-changed=build.rs");
 }

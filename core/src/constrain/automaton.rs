@@ -1,8 +1,9 @@
-//! The finished automaton: three flat lists.
+//! The finished automaton: three flat lists, in memory or in flash.
 
 use super::SchemaError;
 use super::builder::{Builder, State};
 use super::error::push;
+use crate::part::{self, resize};
 use alloc::vec::Vec;
 
 /// A deterministic automaton over bytes without cycles, from every state of which the end can be reached.
@@ -10,14 +11,61 @@ use alloc::vec::Vec;
 /// States are ordered: edges lead to lower numbers only.
 #[derive(Debug)]
 pub(super) struct Automaton {
-    /// The first edge of each state and one number more, the upper bit saying that the text may end here.
-    heads: Vec<u32>,
+    /// The first edge of each state and one number more, times two; plus one where the text may end.
+    pub(super) heads: Numbers,
     /// First and last byte of each edge, apart from the targets: a search reads only these.
-    spans: Vec<[u8; 2]>,
-    targets: Vec<u32>,
+    pub(super) spans: Spans,
+    pub(super) targets: Numbers,
 }
 
-const ACCEPT: u32 = 1 << 31;
+/// A list of numbers: made here, or 16 bits each, the lower byte first, somewhere in flash.
+#[derive(Debug)]
+pub(super) enum Numbers {
+    Own(Vec<u32>),
+    Compiled(&'static [[u8; 2]]),
+}
+
+impl Numbers {
+    #[inline]
+    pub(super) fn get(&self, at: usize) -> Option<u32> {
+        match self {
+            Self::Own(list) => list.get(at).copied(),
+            Self::Compiled(list) => list.get(at).map(|&number| u32::from(u16::from_le_bytes(number))),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        match self {
+            Self::Own(list) => list.len(),
+            Self::Compiled(list) => list.len(),
+        }
+    }
+
+    /// Bytes of memory.
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Own(list) => list.capacity().saturating_mul(4),
+            Self::Compiled(_) => 0,
+        }
+    }
+}
+
+/// A list of spans, made here or somewhere in flash.
+#[derive(Debug)]
+pub(super) enum Spans {
+    Own(Vec<[u8; 2]>),
+    Compiled(&'static [[u8; 2]]),
+}
+
+impl Spans {
+    #[inline]
+    pub(super) fn as_slice(&self) -> &[[u8; 2]] {
+        match self {
+            Self::Own(list) => list,
+            Self::Compiled(list) => list,
+        }
+    }
+}
 
 impl Automaton {
     /// Keeps what can be reached from `root`, which becomes the highest state.
@@ -27,7 +75,7 @@ impl Automaton {
         let len = (root.0 as usize).saturating_add(1);
         let oom = |items: usize| SchemaError::OutOfMemory { bytes: items.saturating_mul(4) };
         number.try_reserve_exact(len).map_err(|_| oom(len))?;
-        number.resize(len, UNREACHED);
+        resize(&mut number, len, UNREACHED);
         if let Some(mark) = number.last_mut() {
             *mark = 0;
         }
@@ -44,25 +92,25 @@ impl Automaton {
                 }
             }
         }
-        let mut out = Self { heads: Vec::new(), spans: Vec::new(), targets: Vec::new() };
-        out.heads.try_reserve_exact(states.saturating_add(1)).map_err(|_| oom(states))?;
-        out.spans.try_reserve_exact(edges).map_err(|_| oom(edges))?;
-        out.targets.try_reserve_exact(edges).map_err(|_| oom(edges))?;
+        let (mut heads, mut spans, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+        heads.try_reserve_exact(states.saturating_add(1)).map_err(|_| oom(states))?;
+        spans.try_reserve_exact(edges).map_err(|_| oom(edges))?;
+        targets.try_reserve_exact(edges).map_err(|_| oom(edges))?;
+        let head = |edge: usize, accept: bool| (edge as u32) << 1 | u32::from(accept);
         for state in (0..=root.0).map(State) {
-            let next = out.heads.len() as u32;
+            let next = heads.len() as u32;
             match number.get_mut(state.0 as usize) {
                 Some(mark) if *mark != UNREACHED => *mark = next,
                 _ => continue,
             }
-            let accept = if builder.accepts(state) { ACCEPT } else { 0 };
-            push(&mut out.heads, out.targets.len() as u32 | accept)?;
+            push(&mut heads, head(targets.len(), builder.accepts(state)))?;
             for edge in builder.edges(state) {
-                push(&mut out.spans, [edge.first, edge.last])?;
-                push(&mut out.targets, number.get(edge.to.0 as usize).copied().unwrap_or(0))?;
+                push(&mut spans, [edge.first, edge.last])?;
+                push(&mut targets, number.get(edge.to.0 as usize).copied().unwrap_or(0))?;
             }
         }
-        push(&mut out.heads, out.targets.len() as u32)?;
-        Ok(out)
+        push(&mut heads, head(targets.len(), false))?;
+        Ok(Self { heads: Numbers::Own(heads), spans: Spans::Own(spans), targets: Numbers::Own(targets) })
     }
 
     /// The number of states.
@@ -77,7 +125,7 @@ impl Automaton {
 
     /// Whether the text may end in `state`.
     pub(super) fn accepts(&self, state: u32) -> bool {
-        self.heads.get(state as usize).is_some_and(|head| head & ACCEPT != 0)
+        self.heads.get(state as usize).is_some_and(|head| head & 1 != 0)
     }
 
     /// Whether the text must end in `state`.
@@ -87,39 +135,38 @@ impl Automaton {
 
     fn range(&self, state: u32) -> core::ops::Range<usize> {
         let at = state as usize;
-        let edge = |at: usize| self.heads.get(at).map_or(0, |head| (head & !ACCEPT) as usize);
+        let edge = |at: usize| self.heads.get(at).map_or(0, |head| (head >> 1) as usize);
         edge(at)..edge(at.saturating_add(1))
     }
 
     /// First byte, last byte and target of each edge of `state`, ascending.
     pub(super) fn edges(&self, state: u32) -> impl Iterator<Item = (u8, u8, u32)> + '_ {
         let range = self.range(state);
-        let spans = self.spans.get(range.clone()).unwrap_or(&[]);
-        let targets = self.targets.get(range).unwrap_or(&[]);
-        spans.iter().zip(targets).map(|(&[first, last], &to)| (first, last, to))
+        let spans = self.spans.as_slice().get(range.clone()).unwrap_or(&[]);
+        spans.iter().zip(range).map(|(&[first, last], at)| (first, last, self.targets.get(at).unwrap_or(0)))
     }
 
     /// The state after `byte`, if it may come.
     #[inline]
     pub(super) fn next(&self, state: u32, byte: u8) -> Option<u32> {
         let range = self.range(state);
-        let spans = self.spans.get(range.clone())?;
+        let spans = self.spans.as_slice().get(range.clone())?;
         // The spans ascend: the first that does not end before the byte is the only one that can hold it.
         let at = spans.iter().position(|&[_, last]| byte <= last)?;
         let [first, _] = *spans.get(at)?;
         if byte < first {
             return None;
         }
-        self.targets.get(range.start.wrapping_add(at)).copied()
+        self.targets.get(range.start.wrapping_add(at))
     }
 
     /// Bytes of memory.
     pub(super) fn bytes(&self) -> usize {
-        self.heads
-            .capacity()
-            .saturating_add(self.targets.capacity())
-            .saturating_mul(4)
-            .saturating_add(self.spans.capacity().saturating_mul(2))
+        let spans = match &self.spans {
+            Spans::Own(list) => list.capacity().saturating_mul(2),
+            Spans::Compiled(_) => 0,
+        };
+        self.heads.bytes().saturating_add(self.targets.bytes()).saturating_add(spans)
     }
 
     /// Bytes of the shortest and of the longest text.
@@ -134,7 +181,7 @@ impl Automaton {
                 shortest = shortest.min(short.saturating_add(1));
                 longest = longest.max(long.saturating_add(1));
             }
-            lengths.push((shortest, longest));
+            part::push(&mut lengths, (shortest, longest));
         }
         Ok(lengths.last().map_or((0, 0), |&(shortest, longest)| (shortest as usize, longest as usize)))
     }

@@ -7,6 +7,7 @@
 
 use super::SchemaError;
 use super::error::push;
+use crate::part::resize;
 use alloc::vec::Vec;
 
 /// The state after the last byte.
@@ -245,7 +246,7 @@ fn pair(a: State, b: State) -> (u32, u32) {
 
 fn zeros(list: &mut Vec<u32>, len: usize) -> Result<(), SchemaError> {
     list.try_reserve_exact(len).map_err(|_| SchemaError::OutOfMemory { bytes: len.saturating_mul(4) })?;
-    list.resize(len, 0);
+    resize(list, len, 0);
     Ok(())
 }
 
@@ -281,7 +282,7 @@ impl PairMap {
             let mut larger = Self::default();
             let bytes = len.saturating_mul(size_of::<[u32; 3]>());
             larger.slots.try_reserve_exact(len).map_err(|_| SchemaError::OutOfMemory { bytes })?;
-            larger.slots.resize(len, [0; 3]);
+            resize(&mut larger.slots, len, [0; 3]);
             for entry in self.slots.iter().filter(|entry| entry[2] != 0) {
                 larger.put(*entry);
             }

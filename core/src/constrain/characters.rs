@@ -3,6 +3,7 @@
 use super::SchemaError;
 use super::builder::{Builder, Edge, State};
 use super::error::push;
+use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 
 /// Code points `first..=last`.
@@ -98,7 +99,7 @@ fn escapes(builder: &mut Builder, ranges: &[Range], next: State) -> Result<Optio
     if letters.is_empty() {
         return Ok(None);
     }
-    letters.sort_unstable_by_key(|edge| edge.first);
+    sort_by_key(&mut letters, |edge| edge.first);
     let state = builder.state(false, &letters)?;
     builder.literal(b"\\", state).map(Some)
 }

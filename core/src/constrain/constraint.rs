@@ -1,6 +1,7 @@
 //! The state of one output.
 
 use super::{ConstrainError, Schema, TokenIndex};
+use crate::part::{push, resize};
 use alloc::vec::Vec;
 
 /// Keeps one output within a [`Schema`]. Allocates when made and never again.
@@ -52,12 +53,12 @@ impl<'a> Constraint<'a> {
                     fewest = fewest.min(rest.saturating_add(1));
                 });
             }
-            to_end.push(fewest);
+            push(&mut to_end, fewest);
         }
         let words = (index.tokenizer().len() as usize).div_ceil(64);
         let mut allowed = Vec::new();
         allowed.try_reserve_exact(words).map_err(|_| oom(words.saturating_mul(8)))?;
-        allowed.resize(words, 0);
+        resize(&mut allowed, words, 0);
         let constraint = Self { schema, index, to_end, allowed, state: automaton.root(), ended: false };
         if constraint.min_tokens().is_none() {
             return Err(ConstrainError::Vocabulary);

@@ -69,6 +69,9 @@ pub enum SchemaError {
         /// Where it became too much.
         offset: usize,
     },
+    /// What should be a compiled schema is none of this version, or not whole; or a schema is too large to be compiled:
+    /// more than 32,767 states or transitions.
+    Compiled,
     /// `bytes` more could not be allocated.
     OutOfMemory {
         /// Bytes asked for.
@@ -78,6 +81,9 @@ pub enum SchemaError {
 
 impl fmt::Display for SchemaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "messages") {
+            return f.write_str("the schema is refused");
+        }
         match *self {
             Self::Syntax { offset, expected } => write!(f, "byte {offset}: not JSON, expected {expected}"),
             Self::UnknownKeyword { keyword, offset } => {
@@ -101,6 +107,9 @@ impl fmt::Display for SchemaError {
                 write!(f, "byte {offset}: the reference leads nowhere; `#/$defs/NAME` is expected")
             }
             Self::Limit { what, max, offset } => write!(f, "byte {offset}: more than {max} {what}"),
+            Self::Compiled => {
+                f.write_str("not a whole compiled schema of this version, or too large for one")
+            }
             Self::OutOfMemory { bytes } => {
                 write!(f, "out of memory: {bytes} more bytes were needed for the schema")
             }
@@ -153,7 +162,7 @@ pub enum ConstrainError {
 impl fmt::Display for ConstrainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !cfg!(feature = "messages") {
-            return f.write_str("the schema is refused");
+            return f.write_str("the output is refused");
         }
         match *self {
             Self::Vocabulary => {
@@ -181,6 +190,6 @@ impl core::error::Error for ConstrainError {}
 /// Appends `item` if memory can be had.
 pub(super) fn push<T>(list: &mut alloc::vec::Vec<T>, item: T) -> Result<(), SchemaError> {
     list.try_reserve(1).map_err(|_| SchemaError::OutOfMemory { bytes: size_of::<T>() })?;
-    list.push(item);
+    crate::part::push(list, item);
     Ok(())
 }

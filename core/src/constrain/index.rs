@@ -2,6 +2,8 @@
 
 use super::ConstrainError;
 use super::automaton::Automaton;
+use crate::part::{append, extend, push};
+use crate::sort::sort_by_key;
 use crate::tokenizer::Tokenizer;
 use alloc::vec::Vec;
 
@@ -43,17 +45,17 @@ impl<'t> TokenIndex<'t> {
             let start = bytes.len();
             let Some(len) = text_len(tokenizer, token) else { continue };
             reserve(&mut bytes, len)?;
-            bytes.extend(tokenizer.piece(token));
+            extend(&mut bytes, tokenizer.piece(token));
             reserve(&mut places, 1)?;
             // A vocabulary's text is limited to less than 32 bits.
-            places.push((token, start as u32, len as u8));
+            push(&mut places, (token, start as u32, len as u8));
         }
-        let text = |&(_, start, len): &(u32, u32, u8)| {
+        let text = |(_, start, len): (u32, u32, u8)| {
             let start = start as usize;
             bytes.get(start..start.saturating_add(usize::from(len))).unwrap_or(&[])
         };
         // Equal texts by id: the order must not depend on the sort.
-        places.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.0.cmp(&b.0)));
+        sort_by_key(&mut places, |place| (text(place), place.0));
 
         let n = places.len();
         let mut index = Self {
@@ -67,16 +69,14 @@ impl<'t> TokenIndex<'t> {
         reserve(&mut index.ids, n)?;
         reserve(&mut index.shared, n)?;
         reserve(&mut index.starts, n.saturating_add(1))?;
-        let mut before: &[u8] = &[];
-        for place in &places {
+        let (mut before, mut tails): (&[u8], usize) = (&[], 0);
+        for &place in &places {
             let text = text(place);
             let shared = before.iter().zip(text).take_while(|(a, b)| a == b).count();
-            let tail = text.get(shared..).unwrap_or(&[]);
-            index.starts.push(index.tails.len() as u32);
-            index.ids.push(place.0);
-            index.shared.push(shared as u8);
-            reserve(&mut index.tails, tail.len())?;
-            index.tails.extend_from_slice(tail);
+            push(&mut index.starts, tails as u32);
+            push(&mut index.ids, place.0);
+            push(&mut index.shared, shared as u8);
+            tails = tails.saturating_add(text.len().saturating_sub(shared));
             if let Some(&first) = text.first()
                 && let Some(count) = index.buckets.get_mut(usize::from(first).saturating_add(1))
             {
@@ -84,13 +84,16 @@ impl<'t> TokenIndex<'t> {
             }
             before = text;
         }
-        index.starts.push(index.tails.len() as u32);
+        push(&mut index.starts, tails as u32);
+        reserve(&mut index.tails, tails)?;
+        for (&place, &shared) in places.iter().zip(&index.shared) {
+            append(&mut index.tails, text(place).get(usize::from(shared)..).unwrap_or(&[]));
+        }
         let mut sum = 0u32;
         for bucket in &mut index.buckets {
             sum = sum.saturating_add(*bucket);
             *bucket = sum;
         }
-        index.tails.shrink_to_fit();
         Ok(index)
     }
 

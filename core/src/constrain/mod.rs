@@ -23,6 +23,9 @@
 //! # }
 //! ```
 //!
+//! Firmware has a schema compiled where it is built ([`Schema::to_compiled`], in a `build.rs` for example) and the result
+//! in flash ([`Schema::from_compiled`]): neither the compiler nor the memory that it works in is on the device then.
+//!
 //! Every value has one spelling, the one without spaces that most serializers write: properties in the order of the
 //! schema's text, optional ones left out rather than null, integers without leading zeros, strings with the shortest
 //! escapes. What a constrained model writes is therefore always valid against the schema, but not everything valid
@@ -41,6 +44,7 @@
 mod automaton;
 mod builder;
 mod characters;
+mod compiled;
 mod constraint;
 mod error;
 mod index;

@@ -4,6 +4,7 @@ use super::SchemaError;
 use super::builder::{Builder, State};
 use super::characters::{Range, class};
 use super::error::push;
+use crate::sort::sort_by_key;
 use alloc::vec::Vec;
 
 /// Upper bound of a repetition count, as in most engines.
@@ -409,7 +410,7 @@ impl Parser<'_> {
             push(&mut ranges, range)?;
         }
         self.out.ranges.truncate(start);
-        ranges.sort_unstable();
+        sort_by_key(&mut ranges, |range| range);
         // Overlapping ranges would count characters twice; `from` only grows.
         let mut from = 0;
         for (first, last) in ranges {

@@ -36,8 +36,8 @@ impl Default for SchemaLimits {
 #[derive(Debug)]
 pub struct Schema {
     pub(super) automaton: Automaton,
-    min_bytes: usize,
-    max_bytes: usize,
+    pub(super) min_bytes: usize,
+    pub(super) max_bytes: usize,
 }
 
 impl Schema {
@@ -94,7 +94,7 @@ impl Schema {
         self.automaton.len()
     }
 
-    /// Bytes of memory that the automaton holds.
+    /// Bytes of memory that the automaton holds; none of those in flash.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.automaton.bytes()

@@ -2,6 +2,7 @@
 
 use super::{Name, ValueType};
 use crate::io::IoError;
+use crate::text::Decimal;
 use core::fmt;
 
 /// The part of the file that was being read.
@@ -266,7 +267,8 @@ impl NotGguf {
 impl fmt::Display for GgufError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !cfg!(feature = "messages") {
-            return write!(f, "the file is refused at byte {}", self.offset().unwrap_or(0));
+            f.write_str("the file is refused at byte ")?;
+            return Decimal(self.offset().unwrap_or(0)).write_to(f);
         }
         match *self {
             Self::Io(e) => write!(f, "{e}"),

@@ -69,11 +69,33 @@ impl ActKind {
     /// The kind that `format`'s kernels read.
     #[must_use]
     pub const fn of(format: WeightFormat) -> Self {
+        // Known when compiling a build that has one kind only, so that the code of the others is left out.
+        if !Self::Float.is_compiled() && !Self::Block32.is_compiled() {
+            return Self::Block256;
+        }
         match format.block_len() {
             BLOCK_LEN => Self::Block32,
             SUPER_BLOCK_LEN => Self::Block256,
             _ => Self::Float,
         }
+    }
+
+    /// Whether this build has kernels that read it.
+    pub(crate) const fn is_compiled(self) -> bool {
+        let mut i = 0;
+        while i < WeightFormat::ALL.len() {
+            let format = WeightFormat::ALL[i];
+            let same = match format.block_len() {
+                BLOCK_LEN => matches!(self, Self::Block32),
+                SUPER_BLOCK_LEN => matches!(self, Self::Block256),
+                _ => matches!(self, Self::Float),
+            };
+            if same && format.is_compiled() {
+                return true;
+            }
+            i += 1;
+        }
+        false
     }
 
     /// The name in an error.

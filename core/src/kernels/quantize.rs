@@ -42,6 +42,7 @@ pub(super) fn neon(kind: ActKind, mode: Mode, x: &[f32], out: ActTokenMut<'_>) {
 fn token(kind: ActKind, mode: Mode, x: &[f32], out: ActTokenMut<'_>) {
     match (kind, mode) {
         (ActKind::Float, _) => {}
+        _ if !kind.is_compiled() => {}
         (ActKind::Block32, Mode::Int8) => blocks::<32, 32, 1>(mode.top(), x, out),
         #[cfg(feature = "exact")]
         (ActKind::Block32, Mode::Exact) => blocks::<32, 32, 3>(mode.top(), x, out),

@@ -235,8 +235,8 @@ impl<'a> Input<'a> {
         acts32: &'a mut [u8],
         acts256: &'a mut [u8],
     ) -> Self {
-        let quantize = |kind, memory: &'a mut [u8]| {
-            if !formats.iter().any(|&f| ActKind::of(f) == kind) {
+        let quantize = |kind: ActKind, memory: &'a mut [u8]| {
+            if !kind.is_compiled() || !formats.iter().any(|&f| ActKind::of(f) == kind) {
                 return None;
             }
             let mut acts = ActsMut::new(kind, mode, k, tokens, memory)?;

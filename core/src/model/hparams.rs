@@ -14,7 +14,6 @@ use crate::gguf::{Gguf, GgufError, MetaEntry, ValueType};
 use crate::io::ReadAt;
 use crate::part::{append, push, resize};
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 
 /// The lengths of one layer.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -208,7 +207,8 @@ struct Keys<'g> {
 impl<'g> Keys<'g> {
     fn find(&self, key: &'static str) -> Option<MetaEntry<'g>> {
         let mut full = self.arch;
-        let _ = write!(full, ".{key}");
+        full.push(".");
+        full.push(key);
         self.gguf.get(full.as_str())
     }
 

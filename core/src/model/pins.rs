@@ -88,5 +88,14 @@ pub(crate) fn matrix_at(model: &Model, step: usize) -> Option<&Matrix> {
 
 /// Sorts what can be computed in any order by its matrix's place in the file.
 pub(crate) fn in_file_order<T>(group: &mut [T], matrix: impl Fn(&T) -> &Matrix) {
-    group.sort_unstable_by_key(|x| matrix(x).abs());
+    // Three at most.
+    for end in 1..group.len() {
+        for at in (0..end).rev() {
+            if let Some([a, b]) = group.get_mut(at..).and_then(|rest| rest.first_chunk_mut())
+                && matrix(b).abs() < matrix(a).abs()
+            {
+                core::mem::swap(a, b);
+            }
+        }
+    }
 }

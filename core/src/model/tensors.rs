@@ -12,9 +12,9 @@ use super::{Hparams, ModelError};
 use crate::aside::{Aside, Failed};
 use crate::gguf::{Gguf, MAX_DIMS, TensorInfo};
 use crate::io::{AbsOffset, ReadAt};
-use crate::part::{copy, push};
+use crate::part::{copy, part_mut, push};
 use crate::quant::WeightFormat;
-use crate::text::write_escaped;
+use crate::text::{Decimal, write_escaped};
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
@@ -43,17 +43,21 @@ impl TensorName {
     }
 }
 
+impl TensorName {
+    /// Appends the characters of `s` that there is room for.
+    pub(super) fn push(&mut self, s: &str) {
+        let start = usize::from(self.len);
+        let room = self.bytes.len().saturating_sub(start);
+        let Some((text, _)) = s.as_bytes().split_at_checked(s.floor_char_boundary(room)) else { return };
+        let end = start.saturating_add(text.len());
+        copy(part_mut(&mut self.bytes, start, text.len()), text);
+        self.len = u8::try_from(end).unwrap_or(self.len);
+    }
+}
+
 impl fmt::Write for TensorName {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        for c in s.chars() {
-            let mut buf = [0; 4];
-            let encoded = c.encode_utf8(&mut buf).as_bytes();
-            let start = usize::from(self.len);
-            let end = start.saturating_add(encoded.len());
-            let Some(room) = self.bytes.get_mut(start..end) else { return Ok(()) };
-            copy(room, encoded);
-            self.len = u8::try_from(end).unwrap_or(self.len);
-        }
+        self.push(s);
         Ok(())
     }
 }
@@ -139,11 +143,14 @@ impl Role {
     #[must_use]
     pub fn name(self, layer: Option<u32>, suffix: &str) -> TensorName {
         let mut name = TensorName { bytes: [0; 64], len: 0 };
-        let stem = self.stem();
-        let _ = match layer {
-            Some(layer) => fmt::Write::write_fmt(&mut name, format_args!("blk.{layer}.{stem}{suffix}")),
-            None => fmt::Write::write_fmt(&mut name, format_args!("{stem}{suffix}")),
-        };
+        if let Some(layer) = layer {
+            name.push("blk.");
+            // What has no room is left out, which is no error.
+            let _ = Decimal(layer.into()).write_to(&mut name);
+            name.push(".");
+        }
+        name.push(self.stem());
+        name.push(suffix);
         name
     }
 }

@@ -14,7 +14,7 @@ use super::keys::{
     KEY_ADD_BOS, KEY_ADD_EOS, KEY_MERGES, KEY_MODEL, KEY_PRE, KEY_SCORES, KEY_SUPPRESS, KEY_TOKENS,
     KEY_TYPES, Role,
 };
-use super::names::{END_OF_GENERATION, FILL_IN_MIDDLE};
+use super::names::{END_OF_GENERATION, FILL_IN_MIDDLE, known};
 use super::pretokenize::PreTokenizer;
 use super::special::Specials;
 use super::vocab::{Attr, Merge, Model, NO_TOKEN, SPACE_MARK, Vocab, parse_byte, text_of};
@@ -75,6 +75,9 @@ impl VocabBuilder {
             Some(name) => PreTokenizer::named(name).ok_or_else(|| unsupported(KEY_PRE, name))?,
             None => PreTokenizer::DEFAULT,
         };
+        if model.is_bpe() && !pre.is_compiled() {
+            return Err(VocabError::NotCompiled { key: KEY_PRE, feature: "bpe" });
+        }
         let assumed = model.is_bpe() && pre_name.is_none();
         Ok(Self {
             model,
@@ -459,14 +462,14 @@ impl VocabBuilder {
         let mut eog = Vec::new();
         reserve_exact(
             &mut eog,
-            END_OF_GENERATION.len().saturating_add(FILL_IN_MIDDLE.len()).saturating_add(8),
+            known(END_OF_GENERATION).count().saturating_add(FILL_IN_MIDDLE.len()).saturating_add(8),
             "eog",
         )?;
         let given =
             [ids.fim_prefix, ids.fim_suffix, ids.fim_middle, ids.fim_pad, ids.fim_repo, ids.fim_separator];
         for ((names, ends), given) in FILL_IN_MIDDLE.into_iter().zip(given) {
             let id = given.or_else(|| {
-                let id = names.iter().filter_map(|name| self.find(name.as_bytes())).min()?;
+                let id = known(names).filter_map(|name| self.find(name)).min()?;
                 self.mark(id, Attr::CONTROL);
                 Some(id)
             });
@@ -474,8 +477,8 @@ impl VocabBuilder {
                 extend(&mut eog, id);
             }
         }
-        for name in END_OF_GENERATION {
-            if let Some(id) = self.find(name.as_bytes()) {
+        for name in known(END_OF_GENERATION) {
+            if let Some(id) = self.find(name) {
                 self.mark(id, Attr::CONTROL);
                 push(&mut eog, id);
             }
@@ -521,8 +524,7 @@ impl VocabBuilder {
         core::array::from_fn(|byte| {
             let byte = byte as u8;
             let id = if self.model.is_bpe() {
-                let c = byte_chars::BYTE_TO_CHAR.get(usize::from(byte)).copied().unwrap_or(0);
-                let (bytes, len) = unicode::encode(c.into());
+                let (bytes, len) = unicode::encode(byte_chars::char_of(byte));
                 self.find(bytes.get(..len).unwrap_or(&[]))
             } else {
                 let hex = |d: u8| char::from_digit(d.into(), 16).map_or(0, |c| c.to_ascii_uppercase() as u8);

@@ -2,32 +2,33 @@
 //!
 //! A printable Latin-1 byte stands for itself; the 68 others take U+0100 to U+0143, in order.
 
-/// The first code point past all that are used.
-const END: usize = 0x144;
-/// No byte.
-const NO_BYTE: u16 = 0xffff;
+/// The first code point that stands for another byte.
+const SHIFTED: u32 = 0x100;
 
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const TABLES: ([u16; 256], [u16; END]) = {
-    let (mut to_char, mut to_byte) = ([0u16; 256], [NO_BYTE; END]);
-    let (mut byte, mut next) = (0usize, 256u16);
-    while byte < 256 {
-        let printable = matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-        to_char[byte] = if printable { byte as u16 } else { next };
-        to_byte[to_char[byte] as usize] = byte as u16;
-        next += !printable as u16;
-        byte += 1;
+const fn is_printable(code: u32) -> bool {
+    matches!(code, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff)
+}
+
+/// The character of `byte`.
+pub(super) const fn char_of(byte: u8) -> u32 {
+    match byte as u32 {
+        code if is_printable(code) => code,
+        code @ 0..=0x20 => SHIFTED + code,
+        code @ 0x7f..=0xa0 => SHIFTED + 0x21 + (code - 0x7f),
+        // 0xad, the only one left.
+        _ => SHIFTED + 0x43,
     }
-    (to_char, to_byte)
-};
-
-/// The character of each byte.
-pub(super) static BYTE_TO_CHAR: [u16; 256] = TABLES.0;
-static CHAR_TO_BYTE: [u16; END] = TABLES.1;
+}
 
 /// The byte that `cp` stands for, if any.
-pub(super) fn byte_of(cp: u32) -> Option<u8> {
-    u8::try_from(*CHAR_TO_BYTE.get(cp as usize)?).ok()
+pub(super) const fn byte_of(cp: u32) -> Option<u8> {
+    match cp {
+        code if is_printable(code) => Some(code as u8),
+        0x100..=0x120 => Some((cp - SHIFTED) as u8),
+        0x121..=0x142 => Some((cp - SHIFTED - 0x21 + 0x7f) as u8),
+        0x143 => Some(0xad),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -37,13 +38,17 @@ mod tests {
 
     #[test]
     fn known_characters_and_the_way_back() {
-        assert_eq!(BYTE_TO_CHAR[usize::from(b' ')], 'Ġ' as u16);
-        assert_eq!(BYTE_TO_CHAR[usize::from(b'\n')], 'Ċ' as u16);
-        assert_eq!(BYTE_TO_CHAR[0xad], 0x143);
+        assert_eq!(char_of(b' '), u32::from('Ġ'));
+        assert_eq!(char_of(b'\n'), u32::from('Ċ'));
+        assert_eq!(char_of(0xad), 0x143);
+        // GPT-2's rule: what is not printable takes the next code point from U+0100 on.
+        let mut next = SHIFTED;
         for byte in 0..=255u8 {
-            assert_eq!(byte_of(u32::from(BYTE_TO_CHAR[usize::from(byte)])), Some(byte));
+            let printable = is_printable(u32::from(byte));
+            assert_eq!(char_of(byte), if printable { u32::from(byte) } else { next });
+            next += u32::from(!printable);
+            assert_eq!(byte_of(char_of(byte)), Some(byte));
         }
-        assert_eq!(byte_of(u32::from(b' ')), None);
-        assert_eq!(byte_of(0x144), None);
+        assert_eq!((0..0x11_0000).filter(|&cp| byte_of(cp).is_some()).count(), 256);
     }
 }

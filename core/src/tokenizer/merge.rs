@@ -5,9 +5,8 @@
 //! begins. Few symbols are searched instead: a word's pairs lie in one or two cache lines.
 
 use super::EncodeError;
-use alloc::collections::BinaryHeap;
+use crate::part;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 /// No symbol, no pair.
 pub(super) const NONE: u32 = u32::MAX;
@@ -39,7 +38,7 @@ pub(super) trait Pairs {
 #[derive(Default)]
 pub(super) struct MergeScratch {
     symbols: Vec<Symbol>,
-    heap: BinaryHeap<Reverse<u64>>,
+    heap: Vec<u64>,
 }
 
 impl MergeScratch {
@@ -63,7 +62,7 @@ impl MergeScratch {
             key: NONE,
             merged: NONE,
         };
-        crate::part::push(&mut self.symbols, symbol);
+        part::push(&mut self.symbols, symbol);
     }
 
     /// Merges the symbols and returns those that are left, in order.
@@ -106,22 +105,18 @@ fn merge_by_search(symbols: &mut [Symbol], pairs: &impl Pairs) {
     }
 }
 
-fn merge_by_heap(
-    symbols: &mut [Symbol],
-    heap: &mut BinaryHeap<Reverse<u64>>,
-    pairs: &impl Pairs,
-) -> Result<(), EncodeError> {
+fn merge_by_heap(symbols: &mut [Symbol], heap: &mut Vec<u64>, pairs: &impl Pairs) -> Result<(), EncodeError> {
     heap.clear();
     // One entry a pair at first, and each of the fewer than n merges adds two.
     let most = symbols.len().saturating_mul(3);
     heap.try_reserve(most).map_err(|_| EncodeError::OutOfMemory { elements: most })?;
-    let entry = |left: u32, key: u32| Reverse(u64::from(key) << 32 | u64::from(left));
+    let entry = |left: u32, key: u32| u64::from(key) << 32 | u64::from(left);
     for (left, symbol) in (0u32..).zip(symbols.iter()) {
         if symbol.key != NONE {
             push(heap, entry(left, symbol.key));
         }
     }
-    while let Some(Reverse(top)) = heap.pop() {
+    while let Some(top) = pop(heap) {
         let left = top as u32;
         // A symbol that was swallowed has no key either.
         if symbols.get(left as usize).is_none_or(|symbol| symbol.key != (top >> 32) as u32) {
@@ -170,11 +165,44 @@ fn update(symbols: &mut [Symbol], left: u32, pairs: &impl Pairs) {
     }
 }
 
-/// Adds to a heap that has room.
-fn push(heap: &mut BinaryHeap<Reverse<u64>>, entry: Reverse<u64>) {
-    debug_assert!(heap.len() < heap.capacity());
-    if heap.len() < heap.capacity() {
-        heap.push(entry);
+/// Adds to a heap that has room: no entry is above a smaller one, those below number i are 2i + 1 and 2i + 2. The
+/// standard library's would bring its growth, which can panic.
+fn push(heap: &mut Vec<u64>, entry: u64) {
+    let mut at = heap.len();
+    part::push(heap, entry);
+    while let Some(above) = at.checked_sub(1).map(|n| n / 2)
+        && let Some(&larger) = heap.get(above)
+        && entry < larger
+    {
+        put(heap, at, larger);
+        at = above;
+    }
+    put(heap, at, entry);
+}
+
+/// Takes the smallest entry.
+fn pop(heap: &mut Vec<u64>) -> Option<u64> {
+    let last = heap.pop()?;
+    let Some(&least) = heap.first() else { return Some(last) };
+    // The last entry sinks from the top, past whichever is the smaller of two.
+    let mut at = 0;
+    while let Some(&left) = heap.get(2 * at + 1) {
+        let right = heap.get(2 * at + 2).copied().unwrap_or(u64::MAX);
+        let (below, smaller) = if right < left { (2 * at + 2, right) } else { (2 * at + 1, left) };
+        if last <= smaller {
+            break;
+        }
+        put(heap, at, smaller);
+        at = below;
+    }
+    put(heap, at, last);
+    Some(least)
+}
+
+#[inline]
+fn put(heap: &mut [u64], at: usize, entry: u64) {
+    if let Some(place) = heap.get_mut(at) {
+        *place = entry;
     }
 }
 
@@ -190,6 +218,27 @@ mod tests {
         fn pair(&self, left: &Symbol, right: &Symbol) -> Option<(u32, u32)> {
             let sum = left.id + right.id;
             (sum < 40).then_some((sum * 7919 % 13, sum))
+        }
+    }
+
+    #[test]
+    fn the_heap_gives_back_in_order_what_it_was_given() {
+        let mut seed = 5u64;
+        for n in 0..130 {
+            let mut heap = Vec::with_capacity(n);
+            let mut want = Vec::new();
+            for i in 0..n {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                push(&mut heap, seed >> 60);
+                want.push(seed >> 60);
+                // Takes one out now and then, so that it also shrinks in between.
+                if i % 3 == 2 {
+                    want.sort_unstable();
+                    assert_eq!(pop(&mut heap), Some(want.remove(0)));
+                }
+            }
+            want.sort_unstable();
+            assert!(core::iter::from_fn(|| pop(&mut heap)).eq(want));
         }
     }
 

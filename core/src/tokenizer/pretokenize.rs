@@ -63,27 +63,14 @@ impl PreTokenizer {
 
     /// The pre-tokenizer of a `tokenizer.ggml.pre`.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"default" => Self::DEFAULT,
-            b"llama3" | b"llama-v3" | b"llama-bpe" | b"falcon3" | b"falcon-h1" | b"pixtral" | b"midm-2.0"
-            | b"lfm2" => Self { stages: &[Llama3 { digits: 3 }], ignore_merges: true, adds_bos: true },
-            b"dbrx" | b"smaug-bpe" | b"chatglm-bpe" => Self::plain(&[Llama3 { digits: 3 }]),
-            b"glm4" | b"glm5" => {
-                Self { stages: &[Llama3 { digits: 3 }], ignore_merges: true, adds_bos: false }
-            }
-            b"qwen2" | b"deepseek-r1-qwen" | b"kormo" | b"f2llmv2" | b"stablelm2" | b"megrez"
-            | b"hunyuan" | b"solar-open" | b"grok-2" => Self::plain(&[Llama3 { digits: 1 }]),
-            b"gpt-2" | b"phi-2" | b"gigachat" | b"a.x-4.0" | b"mellum" | b"mpt" | b"olmo" | b"jais"
-            | b"exaone4" | b"trillion" | b"granite-docling" => Self::plain(&[Gpt2]),
-            b"starcoder" | b"refact" | b"command-r" | b"smollm" | b"codeshell" | b"exaone"
-            | b"minerva-7b" | b"mellum2" => Self::plain(&[Number, Gpt2]),
-            b"falcon" => Self::plain(&[Punctuation { backtick: true }, Gpt2, ThreeDigits]),
-            b"deepseek-llm" => {
-                Self::plain(&[LineEnd, SpacedCased, SpacedMarks, TrailingSpace, EastAsian, Numbers])
-            }
-            b"deepseek-coder" => Self::plain(&[LineEnd, SpacedLetters, SpacedPunctuation, EastAsian, Number]),
-            _ => return None,
-        })
+        let (_, pre) =
+            KINDS.iter().find(|(names, _)| names.split(|&b| b == b' ').any(|known| known == name))?;
+        Some(*pre)
+    }
+
+    /// Whether this build has its patterns.
+    pub(super) fn is_compiled(&self) -> bool {
+        cfg!(feature = "bpe") || self.stages.iter().all(|stage| matches!(stage, Llama3 { .. }))
     }
 
     pub(super) const fn ignores_merges(&self) -> bool {
@@ -103,6 +90,36 @@ impl PreTokenizer {
         split(self.stages, text, each)
     }
 }
+
+/// The values of `tokenizer.ggml.pre`, a space between them, and what they mean. One list of text is a tenth of the code
+/// of a `match`.
+static KINDS: [(&[u8], PreTokenizer); 10] = [
+    (b"default", PreTokenizer::DEFAULT),
+    (
+        b"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2",
+        PreTokenizer { stages: &[Llama3 { digits: 3 }], ignore_merges: true, adds_bos: true },
+    ),
+    (b"dbrx smaug-bpe chatglm-bpe", PreTokenizer::plain(&[Llama3 { digits: 3 }])),
+    (b"glm4 glm5", PreTokenizer { stages: &[Llama3 { digits: 3 }], ignore_merges: true, adds_bos: false }),
+    (
+        b"qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 megrez hunyuan solar-open grok-2",
+        PreTokenizer::plain(&[Llama3 { digits: 1 }]),
+    ),
+    (
+        b"gpt-2 phi-2 gigachat a.x-4.0 mellum mpt olmo jais exaone4 trillion granite-docling",
+        PreTokenizer::plain(&[Gpt2]),
+    ),
+    (
+        b"starcoder refact command-r smollm codeshell exaone minerva-7b mellum2",
+        PreTokenizer::plain(&[Number, Gpt2]),
+    ),
+    (b"falcon", PreTokenizer::plain(&[Punctuation { backtick: true }, Gpt2, ThreeDigits])),
+    (
+        b"deepseek-llm",
+        PreTokenizer::plain(&[LineEnd, SpacedCased, SpacedMarks, TrailingSpace, EastAsian, Numbers]),
+    ),
+    (b"deepseek-coder", PreTokenizer::plain(&[LineEnd, SpacedLetters, SpacedPunctuation, EastAsian, Number])),
+];
 
 /// As deep as there are stages.
 fn split(
@@ -160,6 +177,9 @@ const fn is_line_end(cp: u32) -> bool {
 impl Stage {
     /// The end of the segment that begins at `at`: of the match there, or of the text before the next match.
     fn segment(self, text: &[u8], at: usize) -> usize {
+        if !cfg!(feature = "bpe") {
+            return if let Llama3 { digits } = self { llama3(text, at, digits) } else { text.len() };
+        }
         match self {
             Gpt2 => return gpt2(text, at),
             Llama3 { digits } => return llama3(text, at, digits),
@@ -421,6 +441,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_not_replaced() {
         assert!(PreTokenizer::named(b"gpt-3").is_none());
-        assert!(PreTokenizer::named(b"").is_none());
+        assert!(PreTokenizer::named(b"").is_none() && PreTokenizer::named(b"glm4 glm5").is_none());
+        assert!(KINDS.iter().all(|(names, _)| !names.is_empty() && !names.windows(2).any(|w| w == b"  ")));
     }
 }

@@ -1,6 +1,6 @@
 //! Code points and their classes, as llama.cpp's pre-tokenizers see them.
 
-use super::unicode_table::{ASCII, RANGES};
+use super::unicode_table::{ASCII, CLASSES, PLACES, RANGES, STARTS};
 
 /// What takes the place of a byte that belongs to no code point.
 pub(super) const REPLACEMENT: u32 = 0xfffd;
@@ -20,10 +20,28 @@ impl Class {
         if let Some(&class) = ASCII.get(cp as usize) {
             return Self(class);
         }
-        // A range's entry is its first code point above 8 bits of class: the last entry not above `key` is cp's.
-        let key = cp << 8 | 0xff;
-        let after = RANGES.partition_point(|&range| range <= key);
-        RANGES.get(after.wrapping_sub(1)).map_or(Self::NONE, |&range| Self(range as u8))
+        Self::in_ranges(cp)
+    }
+
+    /// The class of `cp` by the table of ranges alone.
+    fn in_ranges(cp: u32) -> Self {
+        let entry = STARTS.partition_point(|&start| start <= cp).wrapping_sub(1);
+        let (Some(&start), Some(&place)) = (STARTS.get(entry), PLACES.get(entry)) else { return Self::NONE };
+        let mut bytes = RANGES.get(usize::from(place)..).unwrap_or(&[]).iter();
+        let mut next = || bytes.next().copied();
+        let mut left = cp.wrapping_sub(start);
+        while let Some(head) = next() {
+            let length = match head & 31 {
+                30 => u32::from(next().unwrap_or(0)),
+                31 => u32::from(u16::from_le_bytes([next().unwrap_or(0), next().unwrap_or(0)])),
+                short => u32::from(short),
+            };
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return CLASSES.get(usize::from(head >> 5)).map_or(Self::NONE, |&class| Self(class)),
+            }
+        }
+        Self::NONE
     }
 
     pub(super) const fn is_letter(self) -> bool {
@@ -109,8 +127,7 @@ mod tests {
         );
         assert!(!Class::NONE.is_other());
         for (cp, &class) in ASCII.iter().enumerate() {
-            let after = RANGES.partition_point(|&range| range <= (cp as u32) << 8 | 0xff);
-            assert_eq!(RANGES[after - 1] as u8, class);
+            assert_eq!(Class::in_ranges(cp as u32).0, class);
         }
     }
 

@@ -8,7 +8,7 @@
     clippy::arithmetic_side_effects
 )]
 
-use super::byte_chars::{BYTE_TO_CHAR, byte_of};
+use super::byte_chars::{byte_of, char_of};
 use super::index::{Index, hash_bytes, hash_pair};
 use super::unicode;
 use crate::part::append;
@@ -77,14 +77,14 @@ impl Model {
     /// Whether it is [`Bpe`](Self::Bpe); known when compiling a build that has one kind only, so that the code of the
     /// other is left out.
     pub(super) const fn is_bpe(self) -> bool {
-        cfg!(feature = "bpe") && (!cfg!(feature = "spm") || matches!(self, Self::Bpe))
+        cfg!(feature = "bpe-llama3") && (!cfg!(feature = "spm") || matches!(self, Self::Bpe))
     }
 
     /// Whether this build has it.
     pub(super) const fn is_compiled(self) -> bool {
         match self {
             Self::SentencePiece => cfg!(feature = "spm"),
-            Self::Bpe => cfg!(feature = "bpe"),
+            Self::Bpe => cfg!(feature = "bpe-llama3"),
         }
     }
 
@@ -92,7 +92,7 @@ impl Model {
     pub(super) const fn feature(self) -> &'static str {
         match self {
             Self::SentencePiece => "spm",
-            Self::Bpe => "bpe",
+            Self::Bpe => "bpe-llama3",
         }
     }
 }
@@ -215,8 +215,7 @@ pub(super) fn push_byte_chars(text: &[u8], out: &mut Vec<u8>) -> Result<(), usiz
     let need = text.len().saturating_mul(2);
     out.try_reserve(need).map_err(|_| need)?;
     for &b in text {
-        let c = BYTE_TO_CHAR.get(usize::from(b)).copied().unwrap_or(0);
-        let (bytes, len) = unicode::encode(u32::from(c));
+        let (bytes, len) = unicode::encode(char_of(b));
         append(out, bytes.get(..len).unwrap_or(&[]));
     }
     Ok(())
@@ -262,7 +261,7 @@ impl Iterator for Piece<'_> {
                 self.rest = after;
                 Some(first)
             }
-            Form::ByteChars if cfg!(feature = "bpe") => {
+            Form::ByteChars if cfg!(feature = "bpe-llama3") => {
                 let (cp, len) = unicode::decode(self.rest);
                 let (whole, rest) = self.rest.split_at_checked(len)?;
                 self.rest = rest;

@@ -4,7 +4,7 @@
 
 use barre_core::kernels::Kernels;
 use barre_core::simd::neon::Neon;
-#[cfg(feature = "any-model")]
+#[cfg(feature = "disk")]
 use barre_core::simd::{dotprod::Dotprod, i8mm::I8mm};
 use core::arch::asm;
 use core::fmt;
@@ -45,8 +45,10 @@ impl Features {
 
 impl fmt::Display for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has = |yes, name| if yes { name } else { "" };
-        write!(f, "{}{}{}", has(self.neon, "neon"), has(self.dotprod, " dotprod"), has(self.i8mm, " i8mm"))
+        for (has, name) in [(self.neon, "neon"), (self.dotprod, " dotprod"), (self.i8mm, " i8mm")] {
+            f.write_str(if has { name } else { "" })?;
+        }
+        Ok(())
     }
 }
 
@@ -63,7 +65,7 @@ pub fn kernels(features: Features) -> Result<Kernels, NoSimd> {
     }
     // SAFETY: the CPU says that it has what each proof stands for, and start.s has turned the traps of Advanced SIMD off,
     // to which all of it belongs.
-    #[cfg(feature = "any-model")]
+    #[cfg(feature = "disk")]
     unsafe {
         if features.dotprod && features.i8mm {
             return Ok(Kernels::i8mm(I8mm::assume()));

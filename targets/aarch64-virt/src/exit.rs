@@ -1,6 +1,7 @@
 //! The ways out.
 
 use crate::{Error, Uart};
+use barre_firmware::text::{Number, Text};
 use core::fmt::{self, Write as _};
 use core::panic::PanicInfo;
 
@@ -19,7 +20,14 @@ pub fn main_returned(result: Result<(), Error>) -> ! {
     }
 }
 
+/// Prints where, and with the feature `messages` why: the standard library's words for its panics are 2 KB.
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
-    fail(format_args!("{info}"))
+    if cfg!(feature = "messages") {
+        fail(format_args!("{info}"))
+    }
+    match info.location() {
+        Some(at) => fail(format_args!("panicked at {}:{}", Text(at.file()), Number(at.line().into()))),
+        None => fail(format_args!("panicked")),
+    }
 }

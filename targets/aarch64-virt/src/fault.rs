@@ -4,6 +4,7 @@
 
 use crate::exit::fail;
 use crate::power;
+use barre_firmware::text::{Hex, Text};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 static FAULTED: AtomicBool = AtomicBool::new(false);
@@ -25,6 +26,11 @@ extern "C" fn barre_fault(vector: u64, syndrome: u64, at: u64, address: u64) -> 
         _ => "exception",
     };
     fail(format_args!(
-        "fault: {what} at {at:#x}, address {address:#x}, syndrome {syndrome:#x}, vector {vector}"
+        "fault: {} at {}, address {}, syndrome {}, vector {}",
+        Text(what),
+        Hex(at),
+        Hex(address),
+        Hex(syndrome),
+        Hex(vector)
     ))
 }

@@ -13,6 +13,8 @@ mod disk;
 mod exit;
 mod fat;
 mod fault;
+mod host_file;
+mod mem;
 mod power;
 mod stack;
 mod start;
@@ -23,6 +25,7 @@ pub use cpu::{Features, NoSimd, kernels};
 pub use disk::{Disk, NoDisk};
 pub use exit::{fail, main_returned};
 pub use fat::{FatError, with_file};
+pub use host_file::{HostFile, NoHostFile};
 pub use stack::stack_figures;
 pub use two_cores::{CannotStart, TwoCores};
 pub use uart::Uart;
@@ -39,6 +42,7 @@ pub enum Error {
     NoSimd(NoSimd),
     NoDisk(NoDisk),
     Fat(FatError),
+    NoHostFile(NoHostFile),
     CannotStart(CannotStart),
     /// The console refused text.
     Console,
@@ -51,6 +55,7 @@ impl fmt::Display for Error {
             Self::NoSimd(e) => e.fmt(f),
             Self::NoDisk(e) => e.fmt(f),
             Self::Fat(e) => e.fmt(f),
+            Self::NoHostFile(e) => e.fmt(f),
             Self::CannotStart(e) => e.fmt(f),
             Self::Console => f.write_str("the console refused text"),
         }
@@ -80,6 +85,12 @@ impl From<NoDisk> for Error {
 impl From<FatError> for Error {
     fn from(e: FatError) -> Self {
         Self::Fat(e)
+    }
+}
+
+impl From<NoHostFile> for Error {
+    fn from(e: NoHostFile) -> Self {
+        Self::NoHostFile(e)
     }
 }
 

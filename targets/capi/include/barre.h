@@ -313,7 +313,8 @@ typedef struct barre_config {
    */
   uint64_t seed;
   /**
-   * JSON Schema that the output will be valid against, or null. Read during `barre_plan_memory` and `barre_init` only.
+   * JSON Schema that the output will be valid against, or null. Text is read during `barre_plan_memory` and
+   * `barre_init` only; what `barre_compile_schema` made of it is used where it lies, as long as the engine is.
    */
   const char *schema;
   /**
@@ -360,7 +361,7 @@ typedef struct barre_plan {
    */
   size_t arena_bytes;
   /**
-   * Bytes of these for tokenizer, tables and schema.
+   * The other bytes: tokenizer, tables, schema, the encoding of a prompt.
    */
   size_t table_bytes;
   /**
@@ -504,6 +505,23 @@ enum barre_status barre_init(const struct barre_reader *reader,
                              size_t block_bytes,
                              struct barre_engine **engine,
                              struct barre_error_info *error);
+
+/**
+ * Makes of a JSON Schema what `config.schema` takes as well, to be kept in flash: it is read without the memory and the
+ * time that the text takes, and a library without the feature `schema` takes nothing else. `compiled` is an address in
+ * `scratch` afterwards, `compiled_bytes` how much lies there. `BARRE_STATUS_UNSUPPORTED` where this build has no schemas.
+ *
+ * # Safety
+ * Each pointer is null or points to what its type says; `schema` has `schema_bytes` bytes, `scratch` `scratch_bytes`
+ * writable ones.
+ */
+enum barre_status barre_compile_schema(const char *schema,
+                                       size_t schema_bytes,
+                                       void *scratch,
+                                       size_t scratch_bytes,
+                                       const char **compiled,
+                                       size_t *compiled_bytes,
+                                       struct barre_error_info *error);
 
 /**
  * Prepares to take `text` in after what the engine knows, and to add up to `max_tokens` tokens. Nothing is computed yet;

@@ -1,6 +1,7 @@
 //! What a caller asks for, and what it costs.
 
 use crate::status::{ErrorInfo, Status};
+use barre_core::constrain::Schema;
 use barre_core::kernels::{Kernels, KvType, Mode};
 use barre_core::sampler::SamplerParams;
 use core::ffi::c_char;
@@ -83,7 +84,8 @@ pub struct Config {
     pub repeat_last_n: u32,
     /// Where the random numbers begin.
     pub seed: u64,
-    /// JSON Schema that the output will be valid against, or null. Read during `barre_plan_memory` and `barre_init` only.
+    /// JSON Schema that the output will be valid against, or null. Text is read during `barre_plan_memory` and
+    /// `barre_init` only; what `barre_compile_schema` made of it is used where it lies, as long as the engine is.
     pub schema: *const c_char,
     /// Its bytes.
     pub schema_bytes: usize,
@@ -97,7 +99,7 @@ pub struct Plan {
     pub block_bytes: usize,
     /// Bytes of these for the KV cache, activations and (resident) weights.
     pub arena_bytes: usize,
-    /// Bytes of these for tokenizer, tables and schema.
+    /// The other bytes: tokenizer, tables, schema, the encoding of a prompt.
     pub table_bytes: usize,
     /// Weight bytes read for each token of output.
     pub bytes_per_token: u64,
@@ -187,13 +189,23 @@ impl Config {
     }
 
     /// # Safety
-    /// `schema` is null or the address of `schema_bytes` bytes.
-    pub(crate) unsafe fn schema(&self) -> Option<&[u8]> {
+    /// `schema` is null or the address of `schema_bytes` bytes, which stay while what is returned is used if they are
+    /// a compiled schema.
+    pub(crate) unsafe fn schema(&self) -> Result<Option<Schema>, ErrorInfo> {
         if self.schema.is_null() {
-            return None;
+            return Ok(None);
         }
-        // SAFETY: the caller's word.
-        Some(unsafe { core::slice::from_raw_parts(self.schema.cast(), self.schema_bytes) })
+        // SAFETY: the caller's word. "Static" is the life of the engine.
+        let bytes: &'static [u8] =
+            unsafe { core::slice::from_raw_parts(self.schema.cast(), self.schema_bytes) };
+        // No JSON begins so.
+        if bytes.starts_with(b"barS") && cfg!(feature = "compiled-schema") {
+            Ok(Some(Schema::from_compiled(bytes)?))
+        } else if cfg!(feature = "schema") {
+            Ok(Some(Schema::parse(bytes)?))
+        } else {
+            Err(bad(b"schema"))
+        }
     }
 }
 

@@ -145,22 +145,42 @@ pub(crate) unsafe fn plan(
     let bytes_per_token = parts.plan.bytes_per_token();
     core::mem::forget(parts);
     drop(section);
-    let tables = heap.peak_from(block);
-    let encode = encode_bytes(config);
     let align = ArenaPlan::ALIGN;
-    // An arena at the next aligned place, wherever a block starts.
-    let block_bytes =
-        [arena, align.saturating_mul(2), encode].into_iter().try_fold(tables, usize::checked_add);
+    // What was needed only to make the tables, of a schema most of all, serves the arena afterwards.
+    let furthest = heap.peak_from(block).max(heap.end_of_next_from(block, arena, align));
+    let block_bytes = [align, encode_bytes(config)].into_iter().try_fold(furthest, usize::checked_add);
+    let block_bytes = block_bytes.ok_or(Status::Memory)?;
     Ok(Plan {
-        block_bytes: block_bytes.ok_or(Status::Memory)?,
+        block_bytes,
         arena_bytes: arena,
-        table_bytes: tables.saturating_add(encode),
+        table_bytes: block_bytes.saturating_sub(arena),
         bytes_per_token,
         context: u32::try_from(context).unwrap_or(u32::MAX),
         vocabulary,
         align: align as u32,
         reserved: 0,
     })
+}
+
+/// What [`Config::schema`] takes instead of `text`, in `scratch`.
+///
+/// # Safety
+/// `scratch` has `bytes` bytes, which are nobody else's.
+#[cfg(feature = "schema")]
+pub(crate) unsafe fn compile_schema(
+    text: &[u8],
+    scratch: *mut u8,
+    bytes: usize,
+) -> Result<NonNull<[u8]>, ErrorInfo> {
+    // SAFETY: the caller's word.
+    let mut heap = unsafe { Heap::new(scratch, bytes) }.ok_or(Status::Memory)?;
+    let heap_at = &raw mut heap;
+    // SAFETY: the heap stays on the stack, and is used through the section alone until that ends.
+    let _section = unsafe { Section::enter(heap_at) }.ok_or(Status::Busy)?;
+    let compiled = Schema::parse(text)?.to_compiled()?;
+    // Never given back: it lies in `scratch` for as long as the caller leaves it there.
+    let mut compiled = core::mem::ManuallyDrop::new(compiled);
+    Ok(NonNull::from(compiled.as_mut_slice()))
 }
 
 /// An engine in `block`.
@@ -260,14 +280,13 @@ unsafe fn parts(section: &Section, source: &mut Source, config: &Config) -> Resu
     let greedy = sampler_params.temperature == 0.0 && sampler_params.repeat_penalty == 1.0;
     let sampler = if greedy { None } else { Some(Sampler::new(sampler_params, vocabulary)?) };
     // SAFETY: the caller's word.
-    let constraint = match unsafe { config.schema() } {
-        Some(text) if cfg!(feature = "schema") => {
-            let schema: &'static Schema = keep(section, Schema::parse(text)?)?;
+    let constraint = match unsafe { config.schema() }? {
+        Some(schema) if cfg!(feature = "compiled-schema") => {
+            let schema: &'static Schema = keep(section, schema)?;
             let index: &'static TokenIndex<'static> = keep(section, TokenIndex::new(tokenizer)?)?;
             Some(Constraint::new(schema, index)?)
         }
-        Some(_) => return Err(ErrorInfo::new(Status::BadConfig).named(b"schema")),
-        None => None,
+        _ => None,
     };
     let logits = words(section, if constraint.is_some() { vocabulary as usize } else { 0 })?;
     let tokens = words(section, plan.limits().context)?;

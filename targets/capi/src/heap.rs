@@ -55,6 +55,24 @@ impl Heap {
         self.peak.saturating_sub(block.addr())
     }
 
+    /// Bytes from `block`, where the heap began, to the end of an allocation of `bytes` aligned to `align`, wherever the
+    /// block begins and however much follows it: 0 if a hole between allocations has room for it.
+    pub(crate) fn end_of_next_from(&self, block: *const u8, bytes: usize, align: usize) -> usize {
+        let most = bytes.saturating_add(align).saturating_add(UNIT);
+        let (mut hole, mut from) = (self.holes, self.end);
+        while !hole.is_null() {
+            // SAFETY: a hole in the list is an initialised part of the block.
+            let (have, next) = unsafe { ((*hole).bytes, (*hole).next) };
+            if hole.addr().saturating_add(have) == self.end {
+                from = hole.addr();
+            } else if have >= most {
+                return 0;
+            }
+            hole = next;
+        }
+        from.saturating_sub(block.addr()).saturating_add(most)
+    }
+
     /// Memory of `layout`, or null.
     fn allocate(&mut self, layout: Layout) -> *mut u8 {
         let Some(bytes) = layout.size().max(1).checked_next_multiple_of(UNIT) else { return null_mut() };

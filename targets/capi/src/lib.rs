@@ -198,6 +198,45 @@ pub unsafe extern "C" fn barre_init(
     unsafe { answer(result, error) }
 }
 
+/// Makes of a JSON Schema what `config.schema` takes as well, to be kept in flash: it is read without the memory and the
+/// time that the text takes, and a library without the feature `schema` takes nothing else. `compiled` is an address in
+/// `scratch` afterwards, `compiled_bytes` how much lies there. `BARRE_STATUS_UNSUPPORTED` where this build has no schemas.
+///
+/// # Safety
+/// Each pointer is null or points to what its type says; `schema` has `schema_bytes` bytes, `scratch` `scratch_bytes`
+/// writable ones.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barre_compile_schema(
+    schema: *const c_char,
+    schema_bytes: usize,
+    scratch: *mut c_void,
+    scratch_bytes: usize,
+    compiled: *mut *const c_char,
+    compiled_bytes: *mut usize,
+    error: *mut ErrorInfo,
+) -> Status {
+    // SAFETY: the caller's word.
+    let out =
+        unsafe { (slice(schema.cast::<u8>(), schema_bytes), compiled.as_mut(), compiled_bytes.as_mut()) };
+    let result = match out {
+        #[cfg(feature = "schema")]
+        (Some(text), Some(compiled), Some(compiled_bytes)) if !scratch.is_null() => {
+            // SAFETY: the caller's word.
+            unsafe { engine::compile_schema(text, scratch.cast(), scratch_bytes) }.map(|bytes| {
+                *compiled = bytes.as_ptr().cast::<c_char>().cast_const();
+                *compiled_bytes = bytes.len();
+            })
+        }
+        #[cfg(not(feature = "schema"))]
+        (Some(_), Some(_), Some(_)) if !scratch.is_null() && scratch_bytes > 0 => {
+            Err(Status::Unsupported.into())
+        }
+        _ => Err(Status::BadArgument.into()),
+    };
+    // SAFETY: the caller's word.
+    unsafe { answer(result, error) }
+}
+
 /// Prepares to take `text` in after what the engine knows, and to add up to `max_tokens` tokens. Nothing is computed yet;
 /// `barre_advance` does it.
 ///

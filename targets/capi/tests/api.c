@@ -304,10 +304,61 @@ static void a_schema_holds(const barre_reader *mapped) {
   CHECK(barre_rewind(engine, 0) == BARRE_STATUS_OK);
   CHECK(barre_generate(engine, "light", 5, 2, NULL, NULL, NULL, &error) == BARRE_STATUS_BUDGET && error.need > 2);
   done(block);
+
+  /* The same schema, compiled: the same output, used where it lies. */
+  static char compiler[1 << 20];
+  const char *compiled;
+  size_t compiled_bytes;
+  CHECK(barre_compile_schema(SCHEMA, sizeof SCHEMA - 1, compiler, sizeof compiler, &compiled, &compiled_bytes, &error) ==
+        BARRE_STATUS_OK);
+  CHECK(compiled >= compiler && compiled + compiled_bytes <= compiler + sizeof compiler);
+  config.schema = compiled;
+  config.schema_bytes = compiled_bytes;
+  Output again = {0};
+  engine = engine_of(mapped, &config, &block);
+  CHECK(barre_generate(engine, "light", 5, 60, collect, &again, &end, NULL) == BARRE_STATUS_OK);
+  CHECK(again.bytes == out.bytes && !memcmp(again.text, out.text, out.bytes));
+  done(block);
+  config.schema_bytes--;
+  CHECK(barre_init(mapped, &config, scratch, sizeof scratch, &engine, &error) == BARRE_STATUS_BAD_SCHEMA);
+  CHECK(barre_compile_schema(SCHEMA, 20, compiler, sizeof compiler, &compiled, &compiled_bytes, &error) ==
+        BARRE_STATUS_BAD_SCHEMA);
+  CHECK(barre_compile_schema(SCHEMA, sizeof SCHEMA - 1, compiler, 64, &compiled, &compiled_bytes, &error) ==
+        BARRE_STATUS_MEMORY);
+  CHECK(barre_compile_schema(NULL, 1, compiler, 64, &compiled, &compiled_bytes, &error) == BARRE_STATUS_BAD_ARGUMENT);
+
+  config.schema = SCHEMA;
   config.schema_bytes = 20;
   CHECK(barre_init(mapped, &config, scratch, sizeof scratch, &engine, &error) == BARRE_STATUS_BAD_SCHEMA);
   CHECK(error.offset > 0);
   fprintf(stderr, "constrained: %s\n", out.text);
+}
+
+/* Where a schema takes more memory while it is read than afterwards, the arena gets it: the planned block is enough
+ * wherever it begins, for the longest prompt too. */
+static void a_block_serves_twice(const barre_reader *mapped) {
+  static const char SCHEMA[] = "{\"type\":\"string\",\"maxLength\":100}";
+  static char scratch[16 << 20], block[1 << 20] __attribute__((aligned(64)));
+  barre_config config = defaults();
+  barre_plan plain, plan;
+  CHECK(barre_plan_memory(mapped, &config, scratch, sizeof scratch, &plain, NULL) == BARRE_STATUS_OK);
+  config.schema = SCHEMA;
+  config.schema_bytes = sizeof SCHEMA - 1;
+  CHECK(barre_plan_memory(mapped, &config, scratch, sizeof scratch, &plan, NULL) == BARRE_STATUS_OK);
+  CHECK(plan.arena_bytes == plain.arena_bytes && plan.table_bytes == plan.block_bytes - plan.arena_bytes);
+  CHECK(plan.block_bytes + 64 <= sizeof block);
+  char longest[64];
+  memset(longest, 'q', sizeof longest);
+  for (size_t start = 0; start < 64; start += 9) {
+    /* A guard behind the block. */
+    memset(block, 0x5a, sizeof block);
+    barre_engine *engine;
+    CHECK(barre_init(mapped, &config, block + start, plan.block_bytes, &engine, NULL) == BARRE_STATUS_OK);
+    CHECK(barre_begin(engine, longest, sizeof longest, 4, NULL) == BARRE_STATUS_OK);
+    for (size_t i = start + plan.block_bytes; i < sizeof block; i++)
+      if (block[i] != 0x5a) CHECK(!"written behind the block");
+  }
+  printf("block of %zu bytes with a schema, %zu without\n", plan.block_bytes, plain.block_bytes);
 }
 
 int main(int argc, char **argv) {
@@ -329,6 +380,7 @@ int main(int argc, char **argv) {
   a_fault_loses_nothing();
   what_cannot_be_is_an_error(&mapped);
   a_schema_holds(&mapped);
+  a_block_serves_twice(&mapped);
   free(model);
   printf("%d checks passed\n", checks);
   return 0;

@@ -4,6 +4,7 @@
 
 use crate::exit::fail;
 use crate::stack;
+use barre_firmware::text::{Hex, Text};
 use core::ptr;
 use cortex_m_rt::exception;
 
@@ -31,11 +32,17 @@ unsafe fn HardFault() -> ! {
         _ => "hard fault",
     };
     let at = stack::interrupted_at().unwrap_or(0);
-    fail(format_args!("fault: {what} at {at:#x}, address {address:#x}, status {status:#x}"))
+    fail(format_args!(
+        "fault: {} at {}, address {}, status {}",
+        Text(what),
+        Hex(at.into()),
+        Hex(address.into()),
+        Hex(status.into())
+    ))
 }
 
 // SAFETY: as above.
 #[exception]
 unsafe fn DefaultHandler(number: i16) -> ! {
-    fail(format_args!("fault: interrupt {number} has no handler"))
+    fail(format_args!("fault: interrupt {} has no handler", Hex(number as u16 as u64)))
 }

@@ -10,6 +10,9 @@
 mod console;
 mod exit;
 mod fault;
+#[cfg(feature = "defmt")]
+mod log;
+mod mem;
 mod stack;
 
 pub use console::Console;

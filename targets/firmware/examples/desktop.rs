@@ -1,9 +1,10 @@
-//! Prints on a desktop what an image prints: `desktop [FILE [PROMPT [NEW_TOKENS]]]`, by default the images' own.
+//! Prints on a desktop what an image prints: `desktop [FILE PROMPT NEW_TOKENS]`, by default the images' own.
 //!
-//! The machine's best kernels, all its threads, a mapped file. `tokens:` and `logits:` are to be the image's.
+//! The machine's best kernels; for a file all its threads, and the file mapped. `answer:`, `tokens:` and `logits:` are to be
+//! the image's.
 
 use barre::engine::{Engine, OpenOptions};
-use barre_firmware::demo::{Demo, run};
+use barre_firmware::demo::{Demo, Task, run};
 use barre_firmware::model;
 use std::error::Error;
 
@@ -11,12 +12,14 @@ use std::error::Error;
 const ARENA: usize = 64 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
-    let file = args.next();
-    let prompt = args.next();
-    let new_tokens = args.next().map_or(Ok(model::NEW_TOKENS), |n| n.parse())?;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (file, task) = match &args[..] {
+        [] => (None, Task::Command(model::SENTENCE)),
+        [file, prompt, new_tokens] => (Some(file), Task::Continue(prompt, new_tokens.parse()?)),
+        _ => return Err("usage: desktop [FILE PROMPT NEW_TOKENS]".into()),
+    };
 
-    let engine = file.as_deref().map(|f| Engine::open(f.as_ref(), &OpenOptions::default())).transpose()?;
+    let engine = file.map(|f| Engine::open(f.as_ref(), &OpenOptions::default())).transpose()?;
     let best = barre::detect::kernels(None)?;
     let mut memory = vec![0; ARENA + 64];
     let start = memory.as_ptr().align_offset(64);
@@ -27,8 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         window: None,
         context: model::CONTEXT,
         batch: model::CONTEXT,
-        prompt: prompt.as_deref().unwrap_or(model::PROMPT),
-        new_tokens,
+        task,
         heap: None,
     };
     let mut out = String::new();

@@ -4,6 +4,7 @@
 //! * [`demo`]: from a reader to a printed answer, with the bits of all logits in one number.
 //! * [`memory`]: a heap that counts and an arena, both static.
 //! * [`sectors`]: a [`ReadAt`](barre_core::io::ReadAt) over anything that reads whole sectors.
+//! * [`text`]: numbers as text, small.
 //! * [`far`]: a file stretched beyond 4 GiB, for testing 32-bit machines.
 //!
 //! A board adds a console, its start and a way out. Everything here also runs on a desktop, where the tests are;
@@ -21,3 +22,4 @@ pub mod far;
 pub mod memory;
 pub mod model;
 pub mod sectors;
+pub mod text;

@@ -1,20 +1,35 @@
-//! The model that images carry in flash, and what they ask it.
+//! What images carry in flash and what they ask it: barre's own model, a command for a house in, JSON out.
 
-/// The file's bytes, in a static aligned so that its tensors can be multiplied where they lie.
-pub static MODEL: &[u8] = &FILE.bytes;
+use crate::demo::{Demo, Task};
+use crate::memory::HeapFigures;
+use barre_core::kernels::{Executor, Kernels};
+
+pub use barre_demo::MODEL;
+
+/// The schema of the model's answers, compiled where the image is built.
+pub static SCHEMA: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schema"));
 
 /// What images ask.
-pub const PROMPT: &str = "turn on the light";
+pub const SENTENCE: &str = "please dim the bedroom lights to 30 percent at quarter past seven in the evening";
 
-/// Tokens that images let it add.
-pub const NEW_TOKENS: usize = 24;
+/// Positions that images plan for: a long sentence, 64 tokens, and the longest right answer.
+pub const CONTEXT: usize = 64 + barre_demo::MAX_OUTPUT_TOKENS;
 
-/// Positions that images plan for.
-pub const CONTEXT: usize = 64;
-
-#[repr(C, align(64))]
-struct Aligned<T: ?Sized> {
-    bytes: T,
+/// The question of images, the model multiplied in place.
+pub fn command<'a>(
+    kernels: &'a Kernels,
+    executor: &'a dyn Executor,
+    arena: &'a mut [u8],
+    heap: &'a dyn Fn() -> HeapFigures,
+) -> Demo<'a> {
+    Demo {
+        kernels,
+        executor,
+        arena,
+        window: None,
+        context: CONTEXT,
+        batch: 1,
+        task: Task::Command(SENTENCE),
+        heap: Some(heap),
+    }
 }
-
-static FILE: &Aligned<[u8]> = &Aligned { bytes: *include_bytes!("../../../tests/goldens/llama-q4_k_m.gguf") };

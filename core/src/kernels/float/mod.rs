@@ -8,6 +8,7 @@ mod exp;
 mod kv;
 mod rope;
 mod rows;
+mod trig;
 
 pub use attention::{AttendJob, KvHead};
 pub use exp::exp;

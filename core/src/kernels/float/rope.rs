@@ -1,5 +1,6 @@
 //! Rotary position embedding (Su et al. 2021).
 
+use super::trig::sin_cos;
 use crate::part::holds;
 
 /// Rotates adjacent pairs of every head of `head_len` floats in `x` by the angles whose (cos, sin) are in `table`;
@@ -18,7 +19,7 @@ pub(super) fn rope(x: &mut [f32], head_len: usize, table: &[f32]) {
 /// Fills `out` with (cos, sin) of each pair's angle at `position`:
 /// `θ_i = position · freq_scale · freq_base^(−2i / n_rot) / factors[i]`, for `i` in `0 .. n_rot / 2`.
 ///
-/// In f64 by `libm`, rounded once, so that every target gives the same bits. Three transcendental functions a pair:
+/// In f64 by `libm` and [`sin_cos`], rounded once, so that every target gives the same bits. Three transcendental functions a pair:
 /// for once a token, not once a layer.
 ///
 /// # Panics
@@ -40,7 +41,7 @@ pub fn rope_table(
         let factor = factors.and_then(|f| f.get(i)).map_or(1.0, |&f| f64::from(f));
         let frequency = libm::pow(f64::from(freq_base), -((2 * i) as f64) / n_rot as f64);
         let theta = position as f64 * f64::from(freq_scale) * frequency / factor;
-        *cos = libm::cos(theta) as f32;
-        *sin = libm::sin(theta) as f32;
+        let (s, c) = sin_cos(theta);
+        (*sin, *cos) = (s as f32, c as f32);
     }
 }

@@ -16,9 +16,14 @@ fn pow2(k: i32) -> f32 {
     f32::from_bits((k.wrapping_add(127) << 23).cast_unsigned())
 }
 
+/// By chunks: where code is to be small, the compiler leaves the checks of an index.
 #[inline(always)]
-fn half_at(p: &[u8; 32], i: usize) -> u16 {
-    u16::from_le_bytes([p[2 * i], p[2 * i + 1]])
+fn widen(p: &[u8; 32], op: impl Fn(u16) -> f32) -> F {
+    let mut v = [0.0; 16];
+    for (to, half) in v.iter_mut().zip(p.as_chunks().0) {
+        *to = op(u16::from_le_bytes(*half));
+    }
+    v
 }
 
 impl Lanes for Scalar {
@@ -42,12 +47,12 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn load_f16(self, p: &[u8; 32]) -> F {
-        core::array::from_fn(|i| f16_to_f32(half_at(p, i)))
+        widen(p, f16_to_f32)
     }
 
     #[inline(always)]
     fn load_bf16(self, p: &[u8; 32]) -> F {
-        core::array::from_fn(|i| bf16_to_f32(half_at(p, i)))
+        widen(p, bf16_to_f32)
     }
 
     #[inline(always)]
@@ -107,12 +112,17 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn sum(self, mut v: F) -> f32 {
-        for half in [8, 4, 2, 1] {
-            for i in 0..half {
-                v[i] += v[i + half];
+        let mut rest = v.as_mut_slice();
+        while let Some((low, high)) = rest.split_at_mut_checked(rest.len() / 2)
+            && !low.is_empty()
+        {
+            for (low, high) in low.iter_mut().zip(high) {
+                *low += *high;
             }
+            rest = low;
         }
-        v[0]
+        let [sum, ..] = v;
+        sum
     }
 
     #[inline(always)]

@@ -7,9 +7,10 @@
 
 use barre_aarch64_virt::{Disk, Error, Features, TwoCores, Uart, entry, kernels, stack_figures, with_file};
 use barre_core::io::{AbsOffset, ReadAt};
-use barre_firmware::demo::{Demo, Failure, run};
+use barre_firmware::demo::{Demo, Failure, Task, run};
 use barre_firmware::memory::{Arena, Heap};
 use barre_firmware::sectors::SectorReader;
+use barre_firmware::text::Number;
 use core::fmt::Write as _;
 
 #[global_allocator]
@@ -34,8 +35,7 @@ fn main() -> Result<(), Error> {
             window: Some(WINDOW),
             context: 64,
             batch: 64,
-            prompt: "Once",
-            new_tokens: 2,
+            task: Task::Continue("Once", 2),
             heap: Some(&|| HEAP.figures()),
         };
         run(reader, demo, &mut Uart)
@@ -52,7 +52,7 @@ fn main() -> Result<(), Error> {
         with_file(disk.into_inner(), answer)??
     }
     let (used, size) = stack_figures();
-    writeln!(Uart, "stack: {used} of {size} bytes used at the deepest")?;
-    writeln!(Uart, "second core: took part in {} tasks", cores.tasks_shared())?;
+    writeln!(Uart, "stack: {} of {} bytes used at the deepest", Number::from(used), Number::from(size))?;
+    writeln!(Uart, "second core: took part in {} tasks", Number(cores.tasks_shared().into()))?;
     Ok(())
 }

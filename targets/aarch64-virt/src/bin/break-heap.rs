@@ -5,9 +5,9 @@
 
 use barre_aarch64_virt::{Error, Features, Uart, entry, kernels};
 use barre_core::kernels::Serial;
-use barre_firmware::demo::{Demo, run};
+use barre_firmware::demo::run;
 use barre_firmware::memory::{Arena, Heap};
-use barre_firmware::model::{CONTEXT, MODEL, PROMPT};
+use barre_firmware::model::{MODEL, command};
 
 #[global_allocator]
 static HEAP: Heap<{ 4 << 10 }> = Heap::new();
@@ -16,16 +16,9 @@ static ARENA: Arena<{ 1 << 20 }> = Arena::new();
 entry!(main);
 
 fn main() -> Result<(), Error> {
-    let demo = Demo {
-        kernels: &kernels(Features::of_this_core())?,
-        executor: &Serial,
-        arena: ARENA.take(),
-        window: None,
-        context: CONTEXT,
-        batch: CONTEXT,
-        prompt: PROMPT,
-        new_tokens: 1,
-        heap: None,
-    };
-    Ok(run(&mut &*MODEL, demo, &mut Uart)?)
+    Ok(run(
+        &mut &*MODEL,
+        command(&kernels(Features::of_this_core())?, &Serial, ARENA.take(), &|| HEAP.figures()),
+        &mut Uart,
+    )?)
 }

@@ -4,9 +4,10 @@
 #![no_main]
 
 use barre_aarch64_virt::{Error, Features, TwoCores, Uart, entry, kernels, stack_figures};
-use barre_firmware::demo::{Demo, run};
+use barre_firmware::demo::run;
 use barre_firmware::memory::{Arena, Heap};
-use barre_firmware::model::{CONTEXT, MODEL, NEW_TOKENS, PROMPT};
+use barre_firmware::model::{MODEL, command};
+use barre_firmware::text::Number;
 use core::fmt::Write as _;
 
 #[global_allocator]
@@ -19,20 +20,9 @@ fn main() -> Result<(), Error> {
     let features = Features::of_this_core();
     writeln!(Uart, "CPU: {features}")?;
     let cores = TwoCores::start()?;
-    let demo = Demo {
-        kernels: &kernels(features)?,
-        executor: &cores,
-        arena: ARENA.take(),
-        window: None,
-        context: CONTEXT,
-        batch: CONTEXT,
-        prompt: PROMPT,
-        new_tokens: NEW_TOKENS,
-        heap: Some(&|| HEAP.figures()),
-    };
-    run(&mut &*MODEL, demo, &mut Uart)?;
+    run(&mut &*MODEL, command(&kernels(features)?, &cores, ARENA.take(), &|| HEAP.figures()), &mut Uart)?;
     let (used, size) = stack_figures();
-    writeln!(Uart, "stack: {used} of {size} bytes used at the deepest")?;
-    writeln!(Uart, "second core: took part in {} tasks", cores.tasks_shared())?;
+    writeln!(Uart, "stack: {} of {} bytes used at the deepest", Number::from(used), Number::from(size))?;
+    writeln!(Uart, "second core: took part in {} tasks", Number(cores.tasks_shared().into()))?;
     Ok(())
 }

@@ -92,3 +92,12 @@ model:
     .incbin MODEL
 .globl model_end
 model_end:
+
+#ifdef SCHEMA
+/* The schema of its answers. */
+.globl schema
+schema:
+    .incbin SCHEMA
+.globl schema_end
+schema_end:
+#endif
