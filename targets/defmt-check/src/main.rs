@@ -7,7 +7,8 @@ use std::error::Error;
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let [image, frames] = std::env::args_os().skip(1).collect::<Vec<_>>().try_into().map_err(|_| "IMAGE FRAMES")?;
+    let [image, frames] =
+        std::env::args_os().skip(1).collect::<Vec<_>>().try_into().map_err(|_| "IMAGE FRAMES")?;
     let read = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
     let table = Table::parse(&read(image.as_ref())?)?.ok_or("the image has no section .defmt")?;
     let mut decoder = table.new_stream_decoder();
