@@ -74,6 +74,17 @@ job_qemu() {
   done
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu cortex-a53"
   cargo test --target aarch64-unknown-linux-gnu -p barre-tests --test golden --test origin_bugs
+  echo "== the model inside answers as it does here"
+  cargo build -p barre
+  cargo build --target aarch64-unknown-linux-gnu -p barre
+  local target=${CARGO_TARGET_DIR:-target} commands=targets/capi/tests/commands.txt line want
+  while IFS= read -r line; do
+    want=$("$target/debug/barre" run -p "$line" 2>/dev/null </dev/null)
+    [ -n "$want" ] && [ "$want" = "$(qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max \
+      "$target/aarch64-unknown-linux-gnu/debug/barre" run -p "$line" 2>/dev/null </dev/null)" ] ||
+      { echo "ci.sh: \"$line\" has another answer than $want" >&2; return 1; }
+  done <"$commands"
+  echo "$(wc -l <"$commands") sentences, the bytes of x86-64"
 }
 
 job_insn() { tests/instructions/check.sh; }
