@@ -5,6 +5,7 @@
 //! copied, the storage reads on while anything is computed, and the memory is that of the buffers, which the plan
 //! counts. Whoever asks for bytes that are not there yet takes requests too, until they are.
 
+use crate::pool::room_for_a_thread;
 use crate::storage::{PAGE, Storage, lock};
 use barre_core::io::IoError;
 use memmap2::MmapMut;
@@ -78,6 +79,9 @@ impl ReadAhead {
         });
         let threads = (0..THREADS.min(slots))
             .map_while(|i| {
+                if !room_for_a_thread() {
+                    return None;
+                }
                 let shared = Arc::clone(&shared);
                 let builder = std::thread::Builder::new().name(format!("barre-read-{i}")).stack_size(STACK);
                 builder.spawn(move || shared.serve()).ok()

@@ -28,6 +28,11 @@ const TURNS: u32 = 32;
 /// its start. Those allocations end the process where they fail, so a thread is only started where there is room.
 const ADDRESSES: usize = 4 << 20;
 
+/// Whether a thread can be started without danger to the process.
+pub(crate) fn room_for_a_thread() -> bool {
+    memmap2::MmapOptions::new().len(ADDRESSES).no_reserve_swap().map_anon().is_ok()
+}
+
 /// A job borrowed from the caller of `broadcast`, as the workers see it.
 type Job = *const (dyn Fn() + Sync);
 
@@ -116,7 +121,7 @@ impl Pool {
         let mut workers = Vec::new();
         let (start, started) = mpsc::channel();
         for i in 1..threads {
-            if memmap2::MmapOptions::new().len(ADDRESSES).no_reserve_swap().map_anon().is_err() {
+            if !room_for_a_thread() {
                 break;
             }
             let (shared, start) = (Arc::clone(&shared), start.clone());

@@ -89,6 +89,9 @@ unsafe fn load(p: *const u8) -> [int8x16_t; 2] {
 
 /// `x`, which the optimizer cannot see through. It would widen each of its numbers anew where one
 /// is multiplied with.
+///
+/// # Safety
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn opaque(mut x: int32x4_t) -> int32x4_t {
     // SAFETY: no instruction at all; the register keeps its value.

@@ -41,8 +41,7 @@ pub(super) struct Scales {
 /// A format with super-blocks.
 ///
 /// # Safety
-/// That its functions read nothing outside the block. Their callers see to it that `block` points to one, and that the
-/// CPU has Advanced SIMD.
+/// Its functions read nothing outside the block.
 pub(super) unsafe trait Super {
     /// Bytes of a block.
     const BYTES: usize;
@@ -58,11 +57,21 @@ pub(super) unsafe trait Super {
     const ANY: bool = false;
 
     /// Scales and minimums.
+    ///
+    /// # Safety
+    /// `block` points to a block, and the CPU has Advanced SIMD.
     unsafe fn scales(block: *const u8) -> Scales;
     /// Weights `128·H .. 128·H + 128`.
+    ///
+    /// # Safety
+    /// As of [`scales`](Self::scales).
     unsafe fn half<const H: usize>(block: *const u8) -> [Bytes32; 4];
 }
 
+/// 32 bytes at any address.
+///
+/// # Safety
+/// They are readable, and the CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn load_unsigned(p: *const u8) -> [uint8x16_t; 2] {
     // SAFETY: the caller's.
@@ -78,6 +87,9 @@ macro_rules! both {
 }
 
 /// Both halves' low nibbles and high nibbles, of the 64 bytes at `p`.
+///
+/// # Safety
+/// They are readable, and the CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn nibbles(p: *const u8) -> [[uint8x16_t; 2]; 4] {
     // SAFETY: the caller's.
@@ -95,6 +107,9 @@ unsafe fn nibbles(p: *const u8) -> [[uint8x16_t; 2]; 4] {
 /// Scales and minimums of Q4_K and Q5_K, packed in the last 12 of a block's first 16 bytes: the lower six bits of the
 /// first four of each lie in bytes of their own, the others' low nibbles together, their upper two bits above the first
 /// four's.
+///
+/// # Safety
+/// `block` points to 16 readable bytes, and the CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn six_bit_scales(block: *const u8) -> Scales {
     const LOW: [u8; 16] = [4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -114,6 +129,10 @@ unsafe fn six_bit_scales(block: *const u8) -> Scales {
     }
 }
 
+/// In 16 bits each.
+///
+/// # Safety
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn wide(s: int8x16_t) -> [int16x8_t; 2] {
     // SAFETY: the caller's.
@@ -147,6 +166,9 @@ unsafe impl Super for Q2K {
 }
 
 /// The lowest two bits of each of 32 bytes, the next two, and so on.
+///
+/// # Safety
+/// The 32 bytes at `p` are readable, and the CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn two_bits(p: *const u8) -> [[uint8x16_t; 2]; 4] {
     // SAFETY: the caller's.
@@ -344,6 +366,9 @@ unsafe impl Super for Q8K {
 }
 
 /// Each scale less the next one's, the last less nothing.
+///
+/// # Safety
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn differences<F: Super>(scale: [int16x8_t; 2]) -> [int16x8_t; 2] {
     // SAFETY: the caller's.
@@ -358,6 +383,9 @@ unsafe fn differences<F: Super>(scale: [int16x8_t; 2]) -> [int16x8_t; 2] {
 }
 
 /// Partial sums of `Σ x[g]·sums[g]` over a block's groups.
+///
+/// # Safety
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn over_groups<F: Super>(x: [int16x8_t; 2], sums: [int16x8_t; 2]) -> int32x4_t {
     // SAFETY: the caller's.
@@ -381,6 +409,9 @@ fn opaque_pointer(mut p: *const i8) -> *const i8 {
 }
 
 /// The upper two bits of `x`, and the upper six of `y` below them. (The optimizer takes the intrinsic to pieces.)
+///
+/// # Safety
+/// The CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn shift_in_2(mut x: uint8x16_t, y: uint8x16_t) -> uint8x16_t {
     // SAFETY: the caller's; the instruction reads and writes these registers only.
@@ -401,6 +432,9 @@ struct Row<const P: usize> {
 }
 
 /// Adds weights `128·H .. 128·H + 128` of a row times their digits.
+///
+/// # Safety
+/// `block` points to a block of the format, and the CPU has what `D` is proof of.
 #[inline(always)]
 unsafe fn add_half<D: Dots, F: Super, const P: usize, const H: usize>(
     isa: D,
@@ -535,6 +569,9 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
 }
 
 /// Scales of four blocks, and the scales of their minimums if the format has any.
+///
+/// # Safety
+/// Each points to a block of the format, and the CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn floats<F: Super>(at: [*const u8; ROWS]) -> [float32x4_t; 2] {
     // SAFETY: the caller's; the floats lie in the blocks.
@@ -561,6 +598,9 @@ unsafe fn floats<F: Super>(at: [*const u8; ROWS]) -> [float32x4_t; 2] {
 }
 
 /// The four bytes at each pointer.
+///
+/// # Safety
+/// They are readable, and the CPU has Advanced SIMD.
 #[inline(always)]
 unsafe fn words(at: [*const u8; ROWS]) -> uint32x4_t {
     // SAFETY: the caller's.

@@ -31,8 +31,6 @@ const GROUP: usize = 16;
 trait Format {
     /// Which it is.
     const FORMAT: WeightFormat;
-    /// Bytes of a block.
-    const BYTES: usize;
     /// A block.
     type Block: Pod;
     /// A block's digits of one plane.
@@ -182,8 +180,8 @@ fn store(to: &mut [f32; STEP], x: __m512) {
 /// Asks for the lines ahead that block `i` of `step` makes up for: each line of the stream once, spread over the work.
 #[inline(always)]
 fn prefetch<F: Format>(step: &[F::Block; STEP], i: usize) {
-    let start: *const i8 = step.as_ptr().cast();
-    for line in i * F::BYTES / 64..(i + 1) * F::BYTES / 64 {
+    let (start, bytes) = (step.as_ptr().cast::<i8>(), size_of::<F::Block>());
+    for line in i * bytes / 64..(i + 1) * bytes / 64 {
         let line = start.wrapping_add(64 * line);
         // SAFETY: a prefetch is a hint, of any address.
         unsafe {

@@ -29,7 +29,6 @@ pub(super) struct Q4K;
 
 impl Format for Q4K {
     const FORMAT: WeightFormat = WeightFormat::Q4_K;
-    const BYTES: usize = 144;
     type Block = Block;
     type Digits = Digits;
     type Sums = [i16; 16];

@@ -79,7 +79,6 @@ pub(super) struct Q4_0;
 
 impl Format for Q4_0 {
     const FORMAT: WeightFormat = WeightFormat::Q4_0;
-    const BYTES: usize = 18;
     type Block = [u8; 18];
     type Digits = Digits;
     type Sums = i16;
@@ -174,7 +173,6 @@ impl Q8_0 {
 
 impl Format for Q8_0 {
     const FORMAT: WeightFormat = WeightFormat::Q8_0;
-    const BYTES: usize = 34;
     type Block = [u8; 34];
     type Digits = Digits;
     type Sums = i16;
