@@ -1,8 +1,14 @@
 //! Which instruction sets this machine has.
 
+#[cfg(target_arch = "x86_64")]
+use crate::tiles;
 use barre_core::kernels::Kernels;
 use barre_core::simd::IsaKind;
+#[cfg(target_arch = "x86_64")]
+use barre_core::simd::{amx::Amx, avx512::Avx512};
 use std::fmt;
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
 
 /// The environment variable that forces an instruction set, as `--isa` does.
 pub const ISA_VARIABLE: &str = "BARRE_ISA";
@@ -50,8 +56,22 @@ pub fn available() -> Vec<IsaKind> {
 pub fn kernels(isa: Option<IsaKind>) -> Result<Kernels, IsaError> {
     match isa {
         Some(isa) => of(isa).ok_or(IsaError::Missing(isa)),
-        None => Ok(IsaKind::ALL.into_iter().rev().find_map(of).unwrap_or(Kernels::scalar())),
+        None => Ok(best()),
     }
+}
+
+/// The machine's best, which where it has tiles is a matter of measurement: of what they reach at the moment.
+fn best() -> Kernels {
+    let mut all = IsaKind::ALL.into_iter().rev().filter_map(of);
+    let best = all.next().unwrap_or(Kernels::scalar());
+    #[cfg(target_arch = "x86_64")]
+    if best.isa() == IsaKind::Amx
+        && let Some(next) = all.next()
+        && !tiles::compare(&best, &next).is_some_and(|trial| trial.faster)
+    {
+        return next;
+    }
+    best
 }
 
 /// As [`kernels`], of the instruction set of that name; without one, of what [`ISA_VARIABLE`] names, if it is set.
@@ -81,6 +101,28 @@ fn missing(isa: IsaKind) -> Vec<&'static str> {
             &[("avx2", has!("avx2")), ("fma", has!("fma")), ("f16c", has!("f16c"))]
         }
         #[cfg(target_arch = "x86_64")]
+        IsaKind::AvxVnni => {
+            use std::arch::is_x86_feature_detected as has;
+            &[
+                ("avxvnni", has!("avxvnni")),
+                ("avx2", has!("avx2")),
+                ("fma", has!("fma")),
+                ("f16c", has!("f16c")),
+            ]
+        }
+        #[cfg(target_arch = "x86_64")]
+        IsaKind::Amx => {
+            let mut missing = missing(IsaKind::Avx512);
+            missing.extend(absent(tiles::needs()));
+            static EQUAL: OnceLock<bool> = OnceLock::new();
+            // SAFETY: neither the features that the proofs stand for are missing, nor the system's leave.
+            let equal = || unsafe { tiles::compare(&amx(), &avx512()) }.is_some_and(|trial| trial.equal);
+            if missing.is_empty() && !EQUAL.get_or_init(equal) {
+                missing.push("tiles that multiply as they should");
+            }
+            return missing;
+        }
+        #[cfg(target_arch = "x86_64")]
         IsaKind::Avx512 => {
             use std::arch::is_x86_feature_detected as has;
             &[
@@ -107,12 +149,17 @@ fn missing(isa: IsaKind) -> Vec<&'static str> {
             &[("neon", has!("neon")), ("dotprod", has!("dotprod")), ("i8mm", has!("i8mm"))]
         }
         #[cfg(not(target_arch = "x86_64"))]
-        IsaKind::Avx2 | IsaKind::Avx512 => &[("x86-64", false)],
+        IsaKind::Avx2 | IsaKind::AvxVnni | IsaKind::Avx512 | IsaKind::Amx => &[("x86-64", false)],
         #[cfg(not(target_arch = "aarch64"))]
         IsaKind::Neon | IsaKind::Dotprod | IsaKind::I8mm => &[("aarch64", false)],
         _ => &[("an instruction set of this build", false)],
     };
-    needs.iter().filter(|(_, there)| !there).map(|&(name, _)| name).collect()
+    absent(needs).collect()
+}
+
+/// The names of what is not there.
+fn absent<'a>(needs: &'a [(&'static str, bool)]) -> impl Iterator<Item = &'static str> + 'a {
+    needs.iter().filter(|(_, there)| !there).map(|&(name, _)| name)
 }
 
 fn of(isa: IsaKind) -> Option<Kernels> {
@@ -126,7 +173,15 @@ fn of(isa: IsaKind) -> Option<Kernels> {
         IsaKind::Avx2 => Some(Kernels::avx2(unsafe { barre_core::simd::avx2::Avx2::assume() })),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: none of the features that the proof stands for is missing.
-        IsaKind::Avx512 => Some(Kernels::avx512(unsafe { barre_core::simd::avx512::Avx512::assume() })),
+        IsaKind::Avx512 => Some(unsafe { avx512() }),
+        #[cfg(target_arch = "x86_64")]
+        IsaKind::AvxVnni => {
+            // SAFETY: none of the features that the proof stands for is missing.
+            Some(Kernels::avxvnni(unsafe { barre_core::simd::avxvnni::AvxVnni::assume() }))
+        }
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: neither the features that the proofs stand for are missing, nor the system's leave.
+        IsaKind::Amx => Some(unsafe { amx() }),
         #[cfg(target_arch = "aarch64")]
         // SAFETY: none of the features that the proof stands for is missing.
         IsaKind::Neon => Some(Kernels::neon(unsafe { barre_core::simd::neon::Neon::assume() })),
@@ -138,6 +193,22 @@ fn of(isa: IsaKind) -> Option<Kernels> {
         IsaKind::I8mm => Some(Kernels::i8mm(unsafe { barre_core::simd::i8mm::I8mm::assume() })),
         _ => None,
     }
+}
+
+/// # Safety
+/// None of the features that [`Avx512`] stands for is missing.
+#[cfg(target_arch = "x86_64")]
+unsafe fn avx512() -> Kernels {
+    // SAFETY: the caller's promise.
+    Kernels::avx512(unsafe { Avx512::assume() })
+}
+
+/// # Safety
+/// None of the features that [`Amx`] stands for is missing, and the system has given leave to use them.
+#[cfg(target_arch = "x86_64")]
+unsafe fn amx() -> Kernels {
+    // SAFETY: the caller's promise.
+    Kernels::amx(unsafe { Amx::assume(Avx512::assume()) })
 }
 
 #[cfg(test)]
@@ -155,7 +226,9 @@ mod tests {
                 }
             }
         }
-        assert_eq!(kernels(None).unwrap().isa(), *available().last().unwrap());
+        let (best, available) = (kernels(None).unwrap().isa(), available());
+        let after = available.iter().rev().take_while(|&&isa| isa != best).collect::<Vec<_>>();
+        assert!(after.is_empty() || after == [&IsaKind::Amx], "{best} of {available:?}");
         assert_eq!(kernels_named(Some("mmx")).unwrap_err(), IsaError::Unknown("mmx".into()));
     }
 

@@ -45,3 +45,5 @@ pub mod pool;
 pub mod requantize;
 pub mod source;
 mod storage;
+#[cfg(target_arch = "x86_64")]
+mod tiles;

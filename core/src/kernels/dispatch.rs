@@ -103,7 +103,7 @@ impl fmt::Display for MatmulError {
 
 impl core::error::Error for MatmulError {}
 
-/// Rows that a thread claims at a time of a batch: enough to hide the claim, few enough that they stay in the cache
+/// Rows that a thread claims at a time of a few tokens: enough to hide the claim, few enough that they stay in the cache
 /// from token to token.
 const CHUNK_ROWS: usize = 64;
 
@@ -172,7 +172,13 @@ pub fn dispatch_matmul(
     }
 
     let out = SharedOut::new(OutCols::new(out, batch, n));
-    let chunk_rows = if batch == 1 { chunk_rows(rows, compute.executor.threads()) } else { CHUNK_ROWS };
+    let threads = compute.executor.threads();
+    let chunk_rows = match batch {
+        1 => chunk_rows(rows, threads),
+        #[cfg(feature = "batch")]
+        _ if batch > FEW_TOKENS => kernels.batch_claim(rows, threads),
+        _ => CHUNK_ROWS,
+    };
     let chunks = rows.div_ceil(chunk_rows);
     for_each_chunk(compute.executor, chunks, scratch, slot, &|chunk, scratch| {
         let first = chunk * chunk_rows;

@@ -65,17 +65,44 @@ impl Kernels {
         }
     }
 
+    /// The kernels for AVX-VNNI, AVX2, FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    #[must_use]
+    pub const fn avxvnni(_: crate::simd::avxvnni::AvxVnni) -> Self {
+        Self {
+            isa: IsaKind::AvxVnni,
+            float: &float::AVX2,
+            quantize: quantize::avx2,
+            matvec: &matvec::AVXVNNI,
+            #[cfg(feature = "batch")]
+            matmul: &matmul::Table::AVXVNNI,
+        }
+    }
+
     /// The kernels for AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     #[must_use]
     pub const fn avx512(_: crate::simd::avx512::Avx512) -> Self {
         Self {
             isa: IsaKind::Avx512,
-            float: &float::AVX2,
+            float: &float::AVX512,
             quantize: quantize::avx512,
             matvec: &matvec::AVX512,
             #[cfg(feature = "batch")]
             matmul: &matmul::Table::AVX512,
+        }
+    }
+
+    /// The kernels for AVX-512 with tiles.
+    #[cfg(all(target_arch = "x86_64", feature = "batch"))]
+    #[must_use]
+    pub const fn amx(_: crate::simd::amx::Amx) -> Self {
+        Self {
+            isa: IsaKind::Amx,
+            float: &float::AVX512,
+            quantize: quantize::avx512,
+            matvec: &matvec::AVX512,
+            matmul: &matmul::Table::AMX,
         }
     }
 
@@ -146,6 +173,12 @@ impl Kernels {
             Some(_) if tokens > 1 => self.matmul.scratch_bytes(tokens),
             Some(_) => 0,
         }
+    }
+
+    /// Rows that a thread claims at a time of `rows` in a batch, where `threads` share them.
+    #[cfg(feature = "batch")]
+    pub(super) const fn batch_claim(&self, rows: usize, threads: usize) -> usize {
+        self.matmul.claim(rows, threads)
     }
 
     /// A token at a time needs no more for many.

@@ -12,8 +12,12 @@ pub enum IsaKind {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// x86-64 with AVX-VNNI beside AVX2.
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI beside AVX2.
     Avx512,
+    /// x86-64 with AMX's tiles of bytes and bfloat16 numbers beside those.
+    Amx,
     /// aarch64 with Advanced SIMD, which every aarch64 application core has.
     Neon,
     /// aarch64 with the dot product instructions (`FEAT_DotProd`) beside Advanced SIMD.
@@ -28,8 +32,16 @@ pub struct UnknownIsa;
 
 impl IsaKind {
     /// Every instruction set, slowest first.
-    pub const ALL: [Self; 6] =
-        [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon, Self::Dotprod, Self::I8mm];
+    pub const ALL: [Self; 8] = [
+        Self::Scalar,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Amx,
+        Self::Neon,
+        Self::Dotprod,
+        Self::I8mm,
+    ];
 
     /// The name that command lines use.
     #[must_use]
@@ -37,7 +49,9 @@ impl IsaKind {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
             Self::Neon => "neon",
             Self::Dotprod => "dotprod",
             Self::I8mm => "i8mm",

@@ -16,6 +16,9 @@ pub trait Lanes: Copy {
     /// Two canonical sums on their way.
     type Folded: Copy;
 
+    /// Whether twenty units and more fit the registers at once.
+    const MANY: bool = false;
+
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F;
     /// Sixteen floats.
@@ -59,6 +62,12 @@ pub trait Lanes: Copy {
     #[inline(always)]
     fn sum4(self, [a, b, c, d]: [Self::F; 4]) -> [f32; 4] {
         self.sum_folded(self.fold2(a, b), self.fold2(c, d))
+    }
+
+    /// Sixteen canonical sums at once, one in each lane; for instruction sets that have [`MANY`](Self::MANY) registers.
+    #[inline(always)]
+    fn sum16(self, v: [Self::F; LANES]) -> Self::F {
+        self.load(&v.map(|v| self.sum(v)))
     }
 
     /// Asks that the cache line `offset` bytes from the start of `p`, which may lie beyond its end, come into the

@@ -1,9 +1,9 @@
 //! Instruction sets: which there are, the proof that a CPU has one, and its operations.
 //!
-//! A value of [`Scalar`], [`avx2::Avx2`], [`avx512::Avx512`], [`neon::Neon`], `dotprod::Dotprod` or `i8mm::I8mm` (those with
-//! the feature `batch`) is proof that the CPU has the features that its type names; operations are methods on that proof. The traits say what the
-//! kernels need, shaped after the data: `Ints` for blocks of small integers (`Dots` on aarch64), `PanelIsa` for batches of
-//! tokens, `Lanes` for sixteen f32. Kernels are written once over them; an entry
+//! A value of [`Scalar`], [`avx2::Avx2`], [`avxvnni::AvxVnni`], [`avx512::Avx512`], `amx::Amx`, [`neon::Neon`], `dotprod::Dotprod` or `i8mm::I8mm` (amx
+//! and the last two with the feature `batch`) is proof that the CPU has the features that its type names; operations are methods on that proof. The traits say what the
+//! kernels need, shaped after the data: `Ints` for blocks of small integers (`Dots` on aarch64), `PanelIsa` and `Tiles` for batches
+//! of tokens, `Lanes` for sixteen f32. Kernels are written once over them; an entry
 //! point with `#[target_feature]` instantiates them for each instruction set, so that everything inlines into it.
 
 pub(crate) mod ints;
@@ -12,11 +12,19 @@ pub mod lanes;
 #[cfg(feature = "batch")]
 pub(crate) mod panel;
 mod scalar;
+#[cfg(all(target_arch = "x86_64", feature = "batch"))]
+pub(crate) mod tiles;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
+#[cfg(all(target_arch = "x86_64", feature = "batch"))]
+pub mod amx;
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub mod avxvnni;
 #[cfg(all(target_arch = "aarch64", feature = "batch"))]
 pub mod dotprod;
 #[cfg(all(target_arch = "aarch64", feature = "batch"))]

@@ -24,7 +24,7 @@ pub(super) struct MachineArgs {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub(super) struct AccessArgs {
-    /// Instruction set: scalar, avx2, avx512, neon, dotprod, i8mm [default: BARRE_ISA, or the machine's best]
+    /// Instruction set: scalar, avx2, avxvnni, avx512, amx, neon, dotprod, i8mm [default: BARRE_ISA, or the machine's best]
     #[arg(long, value_name = "NAME")]
     pub(super) isa: Option<String>,
     /// How the file is reached [default: mmap, or read with --ram]

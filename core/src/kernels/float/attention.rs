@@ -10,7 +10,7 @@ use super::elementwise::{exp_and_sum, max};
 use super::kv::KvType;
 use super::rows::{F16, F32, widen_row};
 use crate::kernels::OutCols;
-use crate::part::{copy, cut, cut_mut, part, part_mut};
+use crate::part::{copy, cut, cut_mut, holds, part, part_mut};
 use crate::simd::lanes::{LANES, Lanes};
 
 /// The keys and values of one KV head.
@@ -178,12 +178,21 @@ fn score_block<L: Lanes>(
         let count = POSITIONS.min(positions - first);
         widen(l, kv.kv_type, part(kv.k, first * row_bytes, count * row_bytes), row_bytes, widened, units);
         // Past the last position lie old rows, whose scores nobody reads.
-        let keys = part(widened, 0, count.next_multiple_of(4) * units);
+        let keys = part(widened, 0, count.next_multiple_of(if L::MANY { 8 } else { 4 }) * units);
         for (i, qs) in qs.chunks(SCORED * units).enumerate() {
             let at = SCORED * i * score_len + first;
             if cfg!(feature = "batch") && qs.len() == 2 * units {
                 let (q0, q1) = cut(qs, units);
                 let (row0, row1) = cut_mut(scores.get_mut(at..).unwrap_or(&mut []), score_len);
+                if L::MANY {
+                    for (j, ks) in keys.chunks_exact(8 * units).enumerate() {
+                        let scores = scores28(l, q0, q1, ks, scale);
+                        let (scores0, scores1) = cut(&scores, 8);
+                        copy(part_mut(row0, 8 * j, 8), scores0);
+                        copy(part_mut(row1, 8 * j, 8), scores1);
+                    }
+                    continue;
+                }
                 let (row0, row1) = (row0.as_chunks_mut().0, row1.as_chunks_mut().0);
                 for ((ks, to0), to1) in keys.chunks_exact(4 * units).zip(row0).zip(row1) {
                     let (k01, k23) = cut(ks, 2 * units);
@@ -216,6 +225,29 @@ fn dots22<L: Lanes>(l: L, q0: &[Unit], q1: &[Unit], ks: &[Unit]) -> (L::Folded, 
         d = l.add(d, l.mul(q1, k1));
     }
     (l.fold2(a, b), l.fold2(c, d))
+}
+
+/// The scores of `q0` and of `q1` with each of the eight keys in `ks`.
+#[inline(always)]
+fn scores28<L: Lanes>(l: L, q0: &[Unit], q1: &[Unit], ks: &[Unit], scale: f32) -> Unit {
+    let n = q0.len();
+    if !holds(ks.len() == 8 * n && q1.len() == n, "eight keys as long as the queries") {
+        return [0.0; LANES];
+    }
+    let mut sums = [l.splat(0.0); 16];
+    for (u, (q0, q1)) in q0.iter().zip(q1).enumerate() {
+        let (q0, q1) = (l.load(q0), l.load(q1));
+        for i in 0..8 {
+            #[allow(unsafe_code, reason = "a check for each key would cost as much as its products")]
+            // SAFETY: `i` is below 8 and `u` below `n`, and there are `8 · n` units.
+            let k = l.load(unsafe { ks.get_unchecked(i * n + u) });
+            sums[i] = l.add(sums[i], l.mul(q0, k));
+            sums[8 + i] = l.add(sums[8 + i], l.mul(q1, k));
+        }
+    }
+    let mut scores = [0.0; LANES];
+    l.store(l.mul(l.sum16(sums), l.splat(scale)), &mut scores);
+    scores
 }
 
 /// The lanes of `q` with each of the four keys in `ks`.
@@ -267,8 +299,15 @@ fn mix_block<L: Lanes>(
             if cfg!(feature = "batch") && accs.len() == 4 * units {
                 common = seen(i);
                 let p = [row(i), row(i + 1), row(i + 2), row(i + 3)].map(|p| part(p, 0, common));
-                for u in 0..units {
-                    mix::<L, 4, 1>(l, p, part(values, 0, common * units), units, u, accs);
+                let values = part(values, 0, common * units);
+                let mut u = 0;
+                while L::MANY && u + 4 <= units {
+                    mix::<L, 4, 4>(l, p, values, units, u, accs);
+                    u += 4;
+                }
+                while u < units {
+                    mix::<L, 4, 1>(l, p, values, units, u, accs);
+                    u += 1;
                 }
             }
             for (n, acc) in accs.chunks_exact_mut(units).enumerate() {

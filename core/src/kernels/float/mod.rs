@@ -146,6 +146,13 @@ float_table!(
     crate::simd::avx2::Avx2::assume(),
     "avx2,fma,f16c"
 );
+#[cfg(target_arch = "x86_64")]
+float_table!(
+    /// x86-64 with AVX-512.
+    AVX512,
+    crate::simd::avx512::Avx512::assume(),
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
+);
 #[cfg(target_arch = "aarch64")]
 float_table!(
     /// aarch64 with Advanced SIMD.

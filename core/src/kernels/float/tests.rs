@@ -18,6 +18,13 @@ fn all_kernels() -> Vec<Kernels> {
     } else {
         std::println!("left out: AVX2, which this CPU does not have");
     }
+    #[cfg(target_arch = "x86_64")]
+    if avx512() {
+        // SAFETY: just detected.
+        all.push(Kernels::avx512(unsafe { crate::simd::avx512::Avx512::assume() }));
+    } else {
+        std::println!("left out: AVX-512, which this CPU does not have");
+    }
     #[cfg(target_arch = "aarch64")]
     // SAFETY: the target has Advanced SIMD.
     all.push(Kernels::neon(unsafe { crate::simd::neon::Neon::assume() }));
@@ -29,6 +36,16 @@ fn avx2() -> bool {
     std::is_x86_feature_detected!("avx2")
         && std::is_x86_feature_detected!("fma")
         && std::is_x86_feature_detected!("f16c")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx512() -> bool {
+    avx2()
+        && std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("avx512dq")
+        && std::is_x86_feature_detected!("avx512vl")
+        && std::is_x86_feature_detected!("avx512vnni")
 }
 
 /// xorshift64*, Vigna 2016.
@@ -182,6 +199,12 @@ fn exponentials_have_the_same_bits_in_every_lane() {
         #[allow(unsafe_code, reason = "the proof that a CPU has a feature starts somewhere")]
         // SAFETY: just detected.
         check(unsafe { crate::simd::avx2::Avx2::assume() }, step);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if avx512() {
+        #[allow(unsafe_code, reason = "the proof that a CPU has a feature starts somewhere")]
+        // SAFETY: just detected.
+        check(unsafe { crate::simd::avx512::Avx512::assume() }, step);
     }
     #[cfg(target_arch = "aarch64")]
     #[allow(unsafe_code, reason = "the proof that a CPU has a feature starts somewhere")]

@@ -25,6 +25,8 @@ mod micro;
 mod panel;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 use super::table::compiled;
 use super::{Acts, Mode, OutCols};
@@ -45,6 +47,8 @@ pub(super) struct Table {
     kernels: [Option<Matmul>; WeightFormat::ALL.len()],
     panel_bytes: usize,
     rows: usize,
+    /// Whether kernels with tiles are among them.
+    tiles: bool,
 }
 
 impl Table {
@@ -56,13 +60,34 @@ impl Table {
         self.kernels[format as usize]
     }
 
-    /// Bytes of scratch that any kernel needs for up to `tokens` tokens: at most 30 KB.
+    /// Bytes of scratch that any kernel needs for up to `tokens` tokens: at most 30 KB, with tiles 720 KB.
     pub(super) const fn scratch_bytes(&self, tokens: usize) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        let tiles = if self.tiles { tiles::scratch_bytes(tokens) } else { 0 };
+        #[cfg(not(target_arch = "x86_64"))]
+        let tiles = 0;
         let tokens = if tokens < BLOCK_TOKENS { tokens } else { BLOCK_TOKENS };
-        self.panel_bytes + tokens.next_multiple_of(PAD_TOKENS) * self.rows * size_of::<f32>()
+        let panels = self.panel_bytes + tokens.next_multiple_of(PAD_TOKENS) * self.rows * size_of::<f32>();
+        if tiles > panels { tiles } else { panels }
+    }
+
+    /// Rows that a thread claims at a time of `rows`, where `threads` share them.
+    ///
+    /// Without tiles as few as stay in the first-level cache while some tokens pass. A kernel with tiles lays out all
+    /// activations once a claim, which is to be a small part of its work.
+    pub(super) const fn claim(&self, rows: usize, threads: usize) -> usize {
+        let threads = if threads > 0 { threads } else { 1 };
+        let quarter = rows / (4 * threads) / CLAIM * CLAIM;
+        match self.tiles {
+            true if quarter > 8 * CLAIM => 8 * CLAIM,
+            true if quarter > CLAIM => quarter,
+            _ => CLAIM,
+        }
     }
 }
 
+/// Rows that a thread claims at a time at least.
+const CLAIM: usize = 64;
 /// Tokens in a block at most.
 const BLOCK_TOKENS: usize = 128;
 /// The tile has room for a whole number of this many, of which every [`PanelIsa::TOKENS`] is a divisor.
@@ -105,6 +130,7 @@ macro_rules! table {
                 ]),
                 panel_bytes: size_of::<Panel<$rows>>(),
                 rows: $rows,
+                tiles: false,
             };
         }
     };
@@ -126,6 +152,15 @@ table!(SCALAR, scalar, crate::simd::Scalar, crate::simd::Scalar, 8);
 table!(AVX2, avx2, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), 16, "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
 table!(
+    AVXVNNI,
+    avxvnni,
+    crate::simd::avxvnni::AvxVnni,
+    crate::simd::avxvnni::AvxVnni::assume(),
+    16,
+    "avxvnni,avx2,fma,f16c"
+);
+#[cfg(target_arch = "x86_64")]
+table!(
     AVX512,
     avx512,
     crate::simd::avx512::Avx512,
@@ -133,6 +168,32 @@ table!(
     32,
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
 );
+
+#[cfg(target_arch = "x86_64")]
+impl Table {
+    /// AVX-512's kernels, and those with tiles for the formats with super-blocks.
+    pub(super) const AMX: Self = Self::AVX512.with_tiles([
+        tiles::q2_k,
+        tiles::q3_k,
+        tiles::q4_k,
+        tiles::q5_k,
+        tiles::q6_k,
+        tiles::q8_k,
+    ]);
+
+    /// These kernels, with `supers` for Q2_K to Q6_K and Q8_K.
+    const fn with_tiles(mut self, supers: [Matmul; 6]) -> Self {
+        let mut i = 0;
+        while i < supers.len() {
+            self.kernels[WeightFormat::Q2_K as usize + i] = Some(supers[i]);
+            i += 1;
+        }
+        self.kernels = compiled(self.kernels);
+        self.tiles = true;
+        self
+    }
+}
+
 #[cfg(target_arch = "aarch64")]
 table!(NEON, neon, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), 8, "neon");
 #[cfg(target_arch = "aarch64")]
@@ -198,9 +259,13 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                     };
                 }
             }
-            let width = R.min(rows - first_row);
             for (t, sums) in tile[..count].iter().enumerate() {
-                out.row_mut(first_token + t)[first_row..][..width].copy_from_slice(&sums[..width]);
+                let row = &mut out.row_mut(first_token + t)[first_row..];
+                // A copy of a known length is a few instructions, any other a call.
+                match row.first_chunk_mut::<R>() {
+                    Some(whole) => *whole = *sums,
+                    None => row.copy_from_slice(&sums[..row.len()]),
+                }
             }
         }
     }

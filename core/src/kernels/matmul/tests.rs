@@ -293,10 +293,21 @@ fn tables() -> Vec<(&'static str, Table, &'static matvec::Table)> {
         println!("left out: avx2, which this CPU lacks");
     }
     #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avxvnni") {
+        tables.push(("avxvnni", Table::AVXVNNI, &matvec::AVXVNNI));
+    } else {
+        println!("left out: avxvnni, which this CPU lacks");
+    }
+    #[cfg(target_arch = "x86_64")]
     if avx512() {
         tables.push(("avx512", Table::AVX512, &matvec::AVX512));
     } else {
         println!("left out: avx512, which this CPU lacks");
+    }
+    // With a model of the tiles: that the instructions do what it does, `amx` sees to where the CPU has them.
+    #[cfg(target_arch = "x86_64")]
+    if avx512() {
+        tables.push(("tiles", super::tiles::model::TABLE, &matvec::AVX512));
     }
     #[cfg(target_arch = "aarch64")]
     {
@@ -346,6 +357,11 @@ fn tokens_are_taken_in_blocks() {
     for (_, table, rows_table) in tables() {
         for format in [WeightFormat::Q4_K, WeightFormat::Q8_0] {
             check((&table, rows_table), format, Mode::Int8, (17, 256, 130), Data::Random);
+        }
+        // More rows and tokens than a call of a kernel with tiles takes at once, in halves of a pair and whole.
+        for shape in [(40, 2560, 33), (65, 512, 16), (16, 256, 270)] {
+            check((&table, rows_table), WeightFormat::Q5_K, Mode::Int8, shape, Data::Random);
+            check((&table, rows_table), WeightFormat::Q6_K, Mode::Int8, shape, Data::Random);
         }
         // So long that a block has fewer tokens.
         check((&table, rows_table), WeightFormat::Q4_K, Mode::Exact, (2, 4096, 45), Data::Random);

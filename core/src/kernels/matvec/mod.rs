@@ -42,7 +42,7 @@ pub(super) type Table = [Option<Entry>; WeightFormat::ALL.len()];
 /// Bytes of scratch for rows of `blocks` blocks of `block_len` weights: a group's terms, and room for a last step.
 pub(super) const fn scratch_bytes(isa: IsaKind, block_len: usize, blocks: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
-    if matches!(isa, IsaKind::Avx512) {
+    if matches!(isa, IsaKind::Avx512 | IsaKind::Amx) {
         return wide::scratch_bytes(block_len, blocks);
     }
     let _ = (isa, block_len);
@@ -87,6 +87,13 @@ macro_rules! table {
 table!(SCALAR, Scalar, Scalar);
 #[cfg(target_arch = "x86_64")]
 table!(AVX2, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), "avx2,fma,f16c");
+#[cfg(target_arch = "x86_64")]
+table!(
+    AVXVNNI,
+    crate::simd::avxvnni::AvxVnni,
+    crate::simd::avxvnni::AvxVnni::assume(),
+    "avxvnni,avx2,fma,f16c"
+);
 #[cfg(target_arch = "x86_64")]
 pub(super) use wide::AVX512;
 // What `wide` has no kernel for, or doesn't pay for.

@@ -1,8 +1,9 @@
-//! x86-64 with AVX-512 F, BW, DQ, VL and VNNI: what multiplies small integers. Floats are AVX2's.
+//! x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
 
 #![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
 
 mod ints;
+mod lanes;
 #[cfg(feature = "batch")]
 mod panel;
 

@@ -1,0 +1,211 @@
+//! x86-64 with AMX: tiles of bytes and of bfloat16 numbers. All else is AVX-512's.
+
+#![allow(unsafe_code, reason = "assembly: the intrinsics are not stable")]
+
+use super::avx512::Avx512;
+use super::tiles::{Pairs, Quads, Rows, STEPS, Tiles};
+use core::arch::asm;
+
+/// Proof that the CPU has AMX-TILE, AMX-INT8 and AMX-BF16 beside what [`Avx512`] stands for, that the operating system
+/// saves their registers, and that it has given this process leave to use them.
+#[derive(Clone, Copy, Debug)]
+pub struct Amx(Avx512);
+
+impl Amx {
+    /// Proof.
+    ///
+    /// # Safety
+    /// The CPU has AMX-TILE, AMX-INT8 and AMX-BF16, the operating system has enabled their state (bits 17 and 18 of
+    /// XCR0), and this process may use it: Linux gives leave by `arch_prctl(ARCH_REQ_XCOMP_PERM, 18)`.
+    #[must_use]
+    pub const unsafe fn assume(avx512: Avx512) -> Self {
+        Self(avx512)
+    }
+
+    /// The part of it that is AVX-512.
+    #[must_use]
+    pub const fn avx512(self) -> Avx512 {
+        self.0
+    }
+}
+
+/// What LDTILECFG reads (Intel's manual, volume 1, 18.2): all eight tiles 16 rows of 64 bytes.
+#[repr(C, align(64))]
+struct Config {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+static CONFIG: Config = {
+    let mut config =
+        Config { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+    let mut tile = 0;
+    while tile < 8 {
+        config.row_bytes[tile] = 64;
+        config.rows[tile] = 16;
+        tile += 1;
+    }
+    config
+};
+
+/// One super-block's tiles in one stretch of assembly, so that no register is live between two. In tiles 0 to 3 are the sums,
+/// 4 and 5 hold planes of weights, 6 and 7 digits of the groups; `$body` is the code of a step.
+macro_rules! products {
+    ($weights:ident, $first:expr, $second:expr, $to:ident, [$($sum:literal)*],
+        $step:ident, [$($store:literal)*]) => {
+        asm!(
+            $(concat!("tilezero tmm", $sum),)*
+            $step!("0"),
+            $step!("1"),
+            $step!("2"),
+            $step!("3"),
+            $(concat!("tilestored [{to} + {row} + 1024 * ", $store, "], tmm", $store),)*
+            weights = in(reg) $weights.as_ptr(),
+            first = in(reg) $first,
+            second = in(reg) $second,
+            to = in(reg) $to,
+            row = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, preserves_flags),
+        )
+    };
+}
+
+macro_rules! one_by_one {
+    ($k:literal) => {
+        concat!(
+            "tileloadd tmm4, [{weights} + {row} + 1024 * ",
+            $k,
+            "]\n",
+            "tileloadd tmm6, [{first} + {row} + 1024 * ",
+            $k,
+            "]\n",
+            "tdpbssd tmm0, tmm4, tmm6\n",
+            "/* {second} */",
+        )
+    };
+}
+
+macro_rules! one_by_two {
+    ($k:literal) => {
+        concat!(
+            "tileloadd tmm4, [{weights} + {row} + 1024 * ",
+            $k,
+            "]\n",
+            "tileloadd tmm6, [{first} + {row} + 1024 * ",
+            $k,
+            "]\n",
+            "tdpbssd tmm0, tmm4, tmm6\n",
+            "tileloadd tmm7, [{second} + {row} + 1024 * ",
+            $k,
+            "]\n",
+            "tdpbssd tmm1, tmm4, tmm7",
+        )
+    };
+}
+
+macro_rules! two_by_one {
+    ($k:literal) => {
+        concat!(
+            "tileloadd tmm4, [{weights} + {row} + 2048 * ",
+            $k,
+            "]\n",
+            "tileloadd tmm6, [{first} + {row} + 1024 * ",
+            $k,
+            "]\n",
+            "tdpbssd tmm0, tmm4, tmm6\n",
+            "tileloadd tmm5, [{weights} + {row} + 2048 * ",
+            $k,
+            " + 1024]\n",
+            "tdpbssd tmm1, tmm5, tmm6\n",
+            "/* {second} */",
+        )
+    };
+}
+
+macro_rules! two_by_two {
+    ($k:literal) => {
+        concat!(
+            "tileloadd tmm4, [{weights} + {row} + 2048 * ",
+            $k,
+            "]\n",
+            "tileloadd tmm6, [{first} + {row} + 1024 * ",
+            $k,
+            "]\n",
+            "tdpbssd tmm0, tmm4, tmm6\n",
+            "tileloadd tmm5, [{weights} + {row} + 2048 * ",
+            $k,
+            " + 1024]\n",
+            "tdpbssd tmm1, tmm5, tmm6\n",
+            "tileloadd tmm7, [{second} + {row} + 1024 * ",
+            $k,
+            "]\n",
+            "tdpbssd tmm2, tmm4, tmm7\n",
+            "tdpbssd tmm3, tmm5, tmm7",
+        )
+    };
+}
+
+impl Tiles for Amx {
+    #[inline(always)]
+    fn configure(self) {
+        // SAFETY: a value of this type exists only where tiles may be used; the instruction reads the 64 bytes of the
+        // configuration, which is one that palette 1 allows.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack, preserves_flags)) }
+    }
+
+    #[inline(always)]
+    fn release(self) {
+        // SAFETY: a value of this type exists only where tiles may be used; their content is no one's.
+        unsafe { asm!("tilerelease", options(nostack, preserves_flags)) }
+    }
+
+    #[inline(always)]
+    fn products<const P: usize, const G: usize>(
+        self,
+        weights: &[[Rows; P]; STEPS],
+        digits: [&[Quads; STEPS]; G],
+        to: &mut [[[[i32; 16]; 16]; P]; G],
+    ) {
+        const { assert!((P == 1 || P == 2) && (G == 1 || G == 2)) };
+        let (first, second) = (digits[0].as_ptr(), digits[G - 1].as_ptr());
+        let to: *mut [[i32; 16]; 16] = to.as_mut_ptr().cast();
+        // SAFETY: a value of this type exists only where tiles may be used, and the driver has configured them; each load
+        // reads 16 rows of 64 bytes, one after another, within the arrays that the references are of, and each store
+        // writes one of the `P · G` matrices of as many bytes.
+        unsafe {
+            match (P, G) {
+                (1, 1) => products!(weights, first, second, to, ["0"], one_by_one, ["0"]),
+                (1, _) => products!(weights, first, second, to, ["0" "1"], one_by_two, ["0" "1"]),
+                (_, 1) => products!(weights, first, second, to, ["0" "1"], two_by_one, ["0" "1"]),
+                _ => products!(
+                    weights, first, second, to, ["0" "1" "2" "3"], two_by_two, ["0" "1" "2" "3"]
+                ),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pairs(self, a: &Pairs, b: &Pairs, to: &mut [[f32; 16]; 16]) {
+        // SAFETY: as in `products`: two matrices are read, one is written, each 16 rows of 64 bytes.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tileloadd tmm4, [{a} + {row}]",
+                "tileloadd tmm6, [{b} + {row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tilestored [{to} + {row}], tmm0",
+                a = in(reg) a,
+                b = in(reg) b,
+                to = in(reg) to,
+                row = in(reg) 64usize,
+                out("tmm0") _, out("tmm4") _, out("tmm6") _,
+                options(nostack, preserves_flags),
+            )
+        }
+    }
+}

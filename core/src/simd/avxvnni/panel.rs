@@ -1,0 +1,88 @@
+//! Panels of 16 rows, in pairs of registers of 8.
+
+use super::AvxVnni;
+use crate::simd::avx2::Avx2;
+use crate::simd::isa_ops;
+use crate::simd::panel::PanelIsa;
+use core::arch::x86_64::*;
+
+const R: usize = 16;
+type Pair = [__m256i; 2];
+
+/// What AVX2 has already.
+macro_rules! as_avx2 {
+    ($(fn $name:ident($($arg:ident: $t:ty),*) $(-> $r:ty)?;)*) => {
+        $(#[inline(always)]
+        fn $name(self, $($arg: $t),*) $(-> $r)? {
+            PanelIsa::<R>::$name(self.avx2(), $($arg),*)
+        })*
+    };
+}
+
+impl PanelIsa<R> for AvxVnni {
+    const TOKENS: usize = 4;
+    // Products of four are added up in 32 bits at once.
+    const PART_PRODUCTS: usize = 0;
+    const PAIRED_SCALES: bool = false;
+    // A multiplier that takes one operand unsigned.
+    const WIDE_OFFSET: i32 = 128;
+    type Weights = Pair;
+    type Digits = __m256i;
+    type Part = Pair;
+    type WidePart = Pair;
+    type Ints = Pair;
+    type Floats = <Avx2 as PanelIsa<R>>::Floats;
+
+    #[inline(always)]
+    fn transpose<const C: usize>(
+        self,
+        rows: &[[[u8; 4]; C]; R],
+        panel: &mut [[[u8; 4]; R]; C],
+        columns: usize,
+    ) {
+        PanelIsa::<R>::transpose(self.avx2(), rows, panel, columns);
+    }
+
+    as_avx2! {
+        fn weights(w: &[[u8; 4]; R]) -> Pair;
+        fn digits(q: [i8; 4]) -> __m256i;
+        fn part() -> Pair;
+        fn wide_part() -> Pair;
+        fn splat_i32(x: i32) -> Pair;
+        fn add_i32(a: Pair, b: Pair) -> Pair;
+        fn load_i32(x: &[i32; R]) -> Pair;
+        fn dot_pairs(acc: Pair, c: &[i32; R], s: i32) -> Pair;
+        fn to_f32(x: Pair) -> Self::Floats;
+        fn splat_f32(x: f32) -> Self::Floats;
+        fn load_f32(x: &[f32; R]) -> Self::Floats;
+        fn store_f32(x: Self::Floats, to: &mut [f32; R]);
+        fn add_f32(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+        fn sub_f32(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+        fn mul_f32(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+        fn pair_sums(sums: &[i16; 16]) -> [i32; 4];
+        fn prefetch(at: *const u8);
+    }
+
+    isa_ops! { AvxVnni, "avxvnni,avx2,fma,f16c";
+        fn dot(p: Pair, w: Pair, q: __m256i) -> Pair {
+            [_mm256_dpbusd_avx_epi32(p[0], w[0], q), _mm256_dpbusd_avx_epi32(p[1], w[1], q)]
+        }
+        fn fold_scaled(acc: Pair, p: Pair, scale: Pair) -> Pair {
+            [
+                _mm256_add_epi32(acc[0], _mm256_mullo_epi32(p[0], scale[0])),
+                _mm256_add_epi32(acc[1], _mm256_mullo_epi32(p[1], scale[1])),
+            ]
+        }
+        fn fold(acc: Pair, p: Pair) -> Pair { [_mm256_add_epi32(acc[0], p[0]), _mm256_add_epi32(acc[1], p[1])] }
+
+        fn wide_dot(p: Pair, w: Pair, q: __m256i) -> Pair {
+            // Weights 128 too large, which the caller takes back.
+            let top = _mm256_set1_epi8(-128);
+            [
+                _mm256_dpbusd_avx_epi32(p[0], _mm256_xor_si256(w[0], top), q),
+                _mm256_dpbusd_avx_epi32(p[1], _mm256_xor_si256(w[1], top), q),
+            ]
+        }
+        fn wide_sum(p: Pair) -> Pair { p }
+    }
+}
