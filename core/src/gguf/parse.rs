@@ -203,7 +203,7 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         }
         let key =
             self.text(len, self.limits.key.min(u64::from(u16::MAX)), Quantity::KeyLen, Field::Key, index)?;
-        let name = Name::new(self.texts.get(key));
+        let name = &Name::new(self.texts.get(key));
 
         let ty = self.value_type(Field::ValueType, name, index)?;
         let value = match ty {
@@ -236,48 +236,48 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         })
     }
 
-    fn value_type(&mut self, field: Field, key: Name, index: u64) -> Result<ValueType, Failed> {
+    fn value_type(&mut self, field: Field, key: &Name, index: u64) -> Result<ValueType, Failed> {
         let aside = self.aside;
         let offset = self.cursor.at();
-        let got = self.cursor.u32().map_err(|e| self.short(e, field, &key, index))?;
-        ValueType::from_number(got).ok_or_else(|| aside.fail(GgufError::BadValueType { key, got, offset }))
+        let got = self.cursor.u32().map_err(|e| self.short(e, field, key, index))?;
+        ValueType::from_number(got).ok_or_else(|| aside.fail(GgufError::BadValueType { key: *key, got, offset }))
     }
 
-    fn scalar(&mut self, ty: ValueType, key: Name, index: u64) -> Result<Value, Failed> {
+    fn scalar(&mut self, ty: ValueType, key: &Name, index: u64) -> Result<Value, Failed> {
         let aside = self.aside;
         let at = self.cursor.at();
         let bytes = ty.fixed_bytes().unwrap_or(0);
         let bits =
-            self.cursor.number(bytes as usize).map_err(|e| self.short(e, Field::Value, &key, index))?;
+            self.cursor.number(bytes as usize).map_err(|e| self.short(e, Field::Value, key, index))?;
         if ty == ValueType::Bool && bits > 1 {
-            return Err(aside.fail(GgufError::BadBool { key, value: bits as u8, offset: at }));
+            return Err(aside.fail(GgufError::BadBool { key: *key, value: bits as u8, offset: at }));
         }
         Ok(Value { element: ty, bits, at, bytes })
     }
 
-    fn string(&mut self, key: Name, index: u64) -> Result<Value, Failed> {
+    fn string(&mut self, key: &Name, index: u64) -> Result<Value, Failed> {
         let bytes = self.string_len(Field::String, key, index)?;
         let at = self.cursor.at();
         let bits = if bytes <= RETAINED_STRING as u64 {
             self.text(bytes, bytes, Quantity::StringLen, Field::String, index)?.to_bits()
         } else {
-            self.cursor.skip(bytes).map_err(|e| self.short(e, Field::String, &key, index))?;
+            self.cursor.skip(bytes).map_err(|e| self.short(e, Field::String, key, index))?;
             NOT_RETAINED
         };
         Ok(Value { element: ValueType::String, bits, at, bytes })
     }
 
     /// The length of a string, all of whose bytes are there.
-    fn string_len(&mut self, field: Field, key: Name, index: u64) -> Result<u64, Failed> {
+    fn string_len(&mut self, field: Field, key: &Name, index: u64) -> Result<u64, Failed> {
         let aside = self.aside;
         let offset = self.cursor.at();
-        let got = self.cursor.u64().map_err(|e| self.short(e, field, &key, index))?;
-        self.cursor.need(got).map_err(|e| self.short(e, field, &key, index))?;
+        let got = self.cursor.u64().map_err(|e| self.short(e, field, key, index))?;
+        self.cursor.need(got).map_err(|e| self.short(e, field, key, index))?;
         let max = self.limits.string;
         if got > max {
             return Err(aside.fail(GgufError::Limit {
                 what: Quantity::StringLen,
-                name: key,
+                name: *key,
                 got,
                 max,
                 offset,
@@ -287,7 +287,7 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
     }
 
     /// Passes over an array. Nested arrays are counted on a stack of [`MAX_ARRAY_DEPTH`] numbers, not by recursion.
-    fn array(&mut self, key: Name, index: u64) -> Result<Value, Failed> {
+    fn array(&mut self, key: &Name, index: u64) -> Result<Value, Failed> {
         let (element, bits) = self.array_head(key, index, 1)?;
         let at = self.cursor.at();
         // Arrays still to pass over, at each level.
@@ -320,7 +320,7 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
     }
 
     /// Element type and count of an array at level `depth` (1 is the outermost).
-    fn array_head(&mut self, key: Name, index: u64, depth: usize) -> Result<(ValueType, u64), Failed> {
+    fn array_head(&mut self, key: &Name, index: u64, depth: usize) -> Result<(ValueType, u64), Failed> {
         let aside = self.aside;
         let offset = self.cursor.at();
         let element = self.value_type(Field::ElementType, key, index)?;
@@ -330,21 +330,21 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
             let (got, max) = (deepest as u64, max as u64);
             return Err(aside.fail(GgufError::Limit {
                 what: Quantity::ArrayDepth,
-                name: key,
+                name: *key,
                 got,
                 max,
                 offset,
             }));
         }
         let offset = self.cursor.at();
-        let count = self.cursor.u64().map_err(|e| self.short(e, Field::ArrayLen, &key, index))?;
+        let count = self.cursor.u64().map_err(|e| self.short(e, Field::ArrayLen, key, index))?;
         let max = self.limits.array_len;
         if count > max {
             let least = least_bytes(element);
             let max = max.min(self.cursor.remaining().checked_div(least).unwrap_or(0));
             return Err(aside.fail(GgufError::Limit {
                 what: Quantity::ArrayLen,
-                name: key,
+                name: *key,
                 got: count,
                 max,
                 offset,
@@ -353,13 +353,13 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         Ok((element, count))
     }
 
-    fn elements(&mut self, ty: ValueType, count: u64, key: Name) -> Result<(), Failed> {
+    fn elements(&mut self, ty: ValueType, count: u64, key: &Name) -> Result<(), Failed> {
         let aside = self.aside;
         match ty {
             ValueType::String | ValueType::Array => {
                 for i in 0..count {
                     let bytes = self.string_len(Field::Element, key, i)?;
-                    self.cursor.skip(bytes).map_err(|e| self.short(e, Field::Element, &key, i))?;
+                    self.cursor.skip(bytes).map_err(|e| self.short(e, Field::Element, key, i))?;
                 }
                 Ok(())
             }
@@ -367,9 +367,9 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
                 for i in 0..count {
                     let offset = self.cursor.at();
                     let value =
-                        self.cursor.number(1).map_err(|e| self.short(e, Field::Element, &key, i))? as u8;
+                        self.cursor.number(1).map_err(|e| self.short(e, Field::Element, key, i))? as u8;
                     if value > 1 {
-                        return Err(aside.fail(GgufError::BadBool { key, value, offset }));
+                        return Err(aside.fail(GgufError::BadBool { key: *key, value, offset }));
                     }
                 }
                 Ok(())
@@ -381,14 +381,14 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
                 let bytes = count.checked_mul(size).ok_or_else(|| {
                     aside.fail(GgufError::Limit {
                         what: Quantity::ArrayLen,
-                        name: key,
+                        name: *key,
                         got: count,
                         max,
                         offset: offset.saturating_sub(8),
                     })
                 })?;
                 // The first element that is not all there.
-                self.cursor.skip(bytes).map_err(|e| self.short(e, Field::Element, &key, max))
+                self.cursor.skip(bytes).map_err(|e| self.short(e, Field::Element, key, max))
             }
         }
     }

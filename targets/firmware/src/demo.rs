@@ -170,7 +170,10 @@ pub fn run(mut reader: &mut dyn ReadAt, demo: Demo<'_>, out: &mut dyn Write) -> 
     if constraint.is_some() {
         let len = tokenizer.len() as usize;
         masked.try_reserve_exact(len).map_err(|_| Failure::OutOfMemory)?;
-        masked.resize(len, 0.0);
+        // `resize` would bring code for growth that may panic.
+        while masked.len() < len.min(masked.capacity()) {
+            masked.push(0.0);
+        }
     }
     let init = demo.heap.map(|figures| figures());
 
