@@ -94,7 +94,8 @@ fn directory<R: ReadAt + ?Sized>(
 
     let infos_end = parser.cursor.at();
     let texts = parser.texts;
-    let data = data_section(start, AbsOffset::new(infos_end), AbsOffset::new(end), alignment, n_tensors, aside)?;
+    let data =
+        data_section(start, AbsOffset::new(infos_end), AbsOffset::new(end), alignment, n_tensors, aside)?;
     let mut gguf = Gguf {
         version,
         alignment,
@@ -240,15 +241,15 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         let aside = self.aside;
         let offset = self.cursor.at();
         let got = self.cursor.u32().map_err(|e| self.short(e, field, key, index))?;
-        ValueType::from_number(got).ok_or_else(|| aside.fail(GgufError::BadValueType { key: *key, got, offset }))
+        ValueType::from_number(got)
+            .ok_or_else(|| aside.fail(GgufError::BadValueType { key: *key, got, offset }))
     }
 
     fn scalar(&mut self, ty: ValueType, key: &Name, index: u64) -> Result<Value, Failed> {
         let aside = self.aside;
         let at = self.cursor.at();
         let bytes = ty.fixed_bytes().unwrap_or(0);
-        let bits =
-            self.cursor.number(bytes as usize).map_err(|e| self.short(e, Field::Value, key, index))?;
+        let bits = self.cursor.number(bytes as usize).map_err(|e| self.short(e, Field::Value, key, index))?;
         if ty == ValueType::Bool && bits > 1 {
             return Err(aside.fail(GgufError::BadBool { key: *key, value: bits as u8, offset: at }));
         }

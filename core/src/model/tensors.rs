@@ -419,11 +419,7 @@ impl Model {
     }
 
     #[inline(never)]
-    fn load_aside(
-        gguf: &Gguf,
-        reader: &mut dyn ReadAt,
-        aside: &Aside<ModelError>,
-    ) -> Result<Self, Failed> {
+    fn load_aside(gguf: &Gguf, reader: &mut dyn ReadAt, aside: &Aside<ModelError>) -> Result<Self, Failed> {
         let hparams = Hparams::read_aside(gguf, reader, aside)?;
         let find = Finder::new(gguf, aside);
         let d = hparams.embedding_length;

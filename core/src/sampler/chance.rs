@@ -21,6 +21,7 @@ const SORT_FIRST: usize = 256;
 const SORT_GROWTH: usize = 8;
 
 impl Chance {
+    /// For a vocabulary of `vocab_len` tokens.
     pub(super) fn new(seed: u64, vocab_len: usize) -> Result<Self, SampleError> {
         let (mut candidates, mut seen) = (Vec::new(), Vec::new());
         let oom = |_| SampleError::OutOfMemory { bytes: vocab_len.saturating_mul(size_of::<Candidate>()) };

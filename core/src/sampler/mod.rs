@@ -123,6 +123,7 @@ fn check_finite(logits: &[f32]) -> Result<(), SampleError> {
 mod tests {
     use super::*;
     use std::vec;
+    use std::vec::Vec;
 
     const PLAIN: SamplerParams = SamplerParams { temperature: 1.0, ..SamplerParams::GREEDY };
 

@@ -21,6 +21,8 @@ mod mem;
 mod power;
 mod stack;
 mod start;
+#[cfg(feature = "disk")]
+mod streamed;
 mod two_cores;
 mod uart;
 
@@ -33,6 +35,8 @@ pub use fat::{FatError, with_file};
 #[cfg(feature = "disk")]
 pub use host_file::{HostFile, NoHostFile};
 pub use stack::stack_figures;
+#[cfg(feature = "disk")]
+pub use streamed::Streamed;
 pub use two_cores::{CannotStart, TwoCores};
 pub use uart::Uart;
 

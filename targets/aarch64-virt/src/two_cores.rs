@@ -4,9 +4,9 @@
 
 use crate::power;
 use barre_core::kernels::Executor;
+use barre_firmware::text::{Number, Text};
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use barre_firmware::text::{Number, Text};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

@@ -1,4 +1,4 @@
-//! 32 bytes in two registers, eight blocks' floats in two others.
+//! 32 bytes in two registers, eight blocks' floats in two others, whichever instructions multiply.
 
 use crate::simd::dots::{Bytes32, Dots};
 use crate::simd::ints::{Ints, STEP, unpack_scales8};
