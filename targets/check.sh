@@ -101,10 +101,12 @@ check_aarch64_virt() {
   build aarch64-virt --features disk --bin block --bin host-file
   local at=aarch64-virt/target/aarch64-unknown-none/release cpu disk data
   virt() { local cpu=$1 image=$2; shift 2; qemu=(qemu-system-aarch64 -M virt -cpu "$cpu" -smp 2 -m 128M -serial stdio "${semihosting[@]}" "$@" -kernel "$at/$image"); }
-  for cpu in cortex-a53 cortex-a76 max; do
-    virt $cpu flash
-    passes "aarch64-virt flash, $cpu" "$out/own" "${qemu[@]}"
-    prints "aarch64-virt flash, $cpu" '^CPU: neon'
+  for cpu in cortex-a53:neon cortex-a76:dotprod max:i8mm; do
+    virt ${cpu%:*} flash
+    passes "aarch64-virt flash, ${cpu%:*}" "$out/own" "${qemu[@]}"
+    # What the registers say, and the kernels that are picked for it.
+    prints "aarch64-virt flash, ${cpu%:*}" "^CPU: .*${cpu#*:}\$"
+    prints "aarch64-virt flash, ${cpu%:*}" "^kernels: ${cpu#*:},"
   done
   prints "aarch64-virt flash, max" '^CPU: neon dotprod i8mm$'
   data=$(($(stat -c %s "$model") + $(schema_bytes aarch64-virt)))

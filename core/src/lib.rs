@@ -24,6 +24,8 @@
 //! | `legacy-quants`, `k-quants`, `float-matrices`, `all-formats` | the first four, the K-quants, the floats, all |
 //! | `spm`, `bpe`, `all-tokenizers` | SentencePiece vocabularies, byte-level BPE, both |
 //! | `bpe-llama3` | byte-level BPE with the pre-tokenizers of Llama 3 and Qwen 2 alone |
+//! | `special-tokens` | tokens that a text may name |
+//! | `sampling` | a [`sampler`] that draws; without it the largest logit is taken |
 //! | `batch` | kernels for several tokens at once; without it prompts take longer |
 //! | `streaming` | weights read each time they are needed, or in part |
 //! | `messages` | errors in words; without it `Display` names the layer and the byte at most |

@@ -17,13 +17,13 @@ pub(crate) fn sort_by_key<T: Copy, K: Ord>(items: &mut [T], key: impl Fn(T) -> K
 }
 
 /// Brings the `n` smallest items to the front, in any order. `n` is 1 to the number of items.
-#[cfg(not(target_os = "none"))]
+#[cfg(all(feature = "sampling", not(target_os = "none")))]
 pub(crate) fn smallest_first<T: Copy + Ord>(items: &mut [T], n: usize) {
     items.select_nth_unstable(n - 1);
 }
 
 /// Brings the `n` smallest items to the front, in any order. `n` is 1 to the number of items.
-#[cfg(target_os = "none")]
+#[cfg(all(feature = "sampling", target_os = "none"))]
 pub(crate) fn smallest_first<T: Copy + Ord>(items: &mut [T], _: usize) {
     sort_by_key(items, |item| item);
 }

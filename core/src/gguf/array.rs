@@ -1,6 +1,6 @@
 //! Arrays, read where they lie in the file.
 
-use super::cursor::{BUFFER_BYTES, Cursor};
+use super::cursor::{BUFFER_BYTES, Cursor, CursorError};
 use super::meta::integer;
 use super::store::reserve;
 use super::{Field, GgufError, MetaEntry, Name, Quantity, ValueType};
@@ -114,7 +114,6 @@ impl<'a> Array<'a> {
             if let Some(to) = out.get_mut(i) {
                 *to = T::from_bits(raw);
             }
-            Ok(())
         })
     }
 
@@ -132,14 +131,15 @@ impl<'a> Array<'a> {
         if integer(ty, 0).is_none() {
             return Err(self.wrong_type("integers"));
         }
+        let mut negative = false;
         self.numbers(reader, first, out.len() as u64, &mut |i, raw| {
             let value = integer(ty, raw).and_then(|n| u64::try_from(n).ok());
-            let value = value.ok_or_else(|| self.entry.out_of_range())?;
-            if let Some(to) = out.get_mut(i) {
+            negative |= value.is_none();
+            if let (Some(to), Some(value)) = (out.get_mut(i), value) {
                 *to = value;
             }
-            Ok(())
-        })
+        })?;
+        if negative { Err(self.entry.out_of_range()) } else { Ok(()) }
     }
 
     /// The whole array of `T` in one allocation.
@@ -154,7 +154,6 @@ impl<'a> Array<'a> {
         reserve(&mut out, len)?;
         self.numbers(reader, 0, self.len(), &mut |_, raw| {
             push(&mut out, T::from_bits(raw));
-            Ok(())
         })?;
         Ok(out)
     }
@@ -163,6 +162,7 @@ impl<'a> Array<'a> {
     ///
     /// # Errors
     /// `WrongType`, `Limit` for 4 GiB of text or more, `OutOfMemory`, `Changed`, or the reader's failure.
+    #[inline(never)]
     pub fn load_strings<R: ReadAt + ?Sized>(&self, reader: &mut R) -> Result<Strings, GgufError> {
         let bytes = self.text_bytes()?;
         let text_len = u32::try_from(bytes).map_err(|_| GgufError::Limit {
@@ -190,6 +190,7 @@ impl<'a> Array<'a> {
     ///
     /// # Errors
     /// `WrongType`, `BufferTooSmall` for the first string longer than `buf`, `Changed`, or the reader's failure.
+    #[inline(never)]
     pub fn for_each_string<R: ReadAt + ?Sized>(
         &self,
         reader: &mut R,
@@ -201,12 +202,11 @@ impl<'a> Array<'a> {
         let mut cursor = self.cursor(reader, &mut window);
         for index in 0..self.len() {
             let at = cursor.at();
-            let changed = || GgufError::Changed { key: self.entry.name(), offset: at };
-            let len = cursor.u64().map_err(|e| e.changed(changed))?;
-            cursor.need(len).map_err(|e| e.changed(changed))?;
+            let len = cursor.u64().map_err(|failed| self.changed(cursor.why(failed), at))?;
+            cursor.need(len).map_err(|failed| self.changed(cursor.why(failed), at))?;
             let room = usize::try_from(len).ok().and_then(|n| buf.get_mut(..n));
             let room = room.ok_or(GgufError::BufferTooSmall { key: self.entry.name(), need: len })?;
-            cursor.take(room).map_err(|e| e.changed(changed))?;
+            cursor.take(room).map_err(|failed| self.changed(cursor.why(failed), at))?;
             if !each(index, room) {
                 return Ok(());
             }
@@ -224,12 +224,14 @@ impl<'a> Array<'a> {
         let mut cursor = self.cursor(reader, &mut window);
         for _ in 0..self.len() {
             let at = cursor.at();
-            let changed = || GgufError::Changed { key: self.entry.name(), offset: at };
-            let mut left = cursor.u64().map_err(|e| e.changed(changed))?;
+            let mut left = cursor.u64().map_err(|failed| self.changed(cursor.why(failed), at))?;
             // The lengths were added up when the file was opened: sum and end must still be these.
-            cursor.need(left).map_err(|e| e.changed(changed))?;
+            cursor.need(left).map_err(|failed| self.changed(cursor.why(failed), at))?;
             while left > 0 {
-                let text = cursor.window().map_err(|e| e.changed(changed))?;
+                let text = match cursor.window() {
+                    Ok(text) => text,
+                    Err(failed) => return Err(self.changed(cursor.why(failed), at)),
+                };
                 let n = (text.len() as u64).min(left) as usize;
                 let Some(text) = text.get(..n) else { break };
                 each(Piece::Text(text));
@@ -244,12 +246,13 @@ impl<'a> Array<'a> {
         }
     }
 
+    #[inline(never)]
     fn numbers<R: ReadAt + ?Sized>(
         &self,
         reader: &mut R,
         first: u64,
         count: u64,
-        each: &mut dyn FnMut(usize, u64) -> Result<(), GgufError>,
+        each: &mut dyn FnMut(usize, u64),
     ) -> Result<(), GgufError> {
         let size = self.element_type().fixed_bytes().ok_or_else(|| self.wrong_type("numbers"))?;
         let past = first.checked_add(count).is_none_or(|end| end > self.len());
@@ -265,15 +268,17 @@ impl<'a> Array<'a> {
         };
         let mut window = [0; BUFFER_BYTES];
         let mut cursor = self.cursor(reader, &mut window);
-        let short = |e: super::cursor::CursorError, i| e.of(Field::Element, self.entry.name(), i);
-        cursor.skip(skip).map_err(|e| short(e, first))?;
+        let short = |why: CursorError, i| why.of(Field::Element, self.entry.name(), i);
+        cursor.skip(skip).map_err(|failed| short(cursor.why(failed), first))?;
         for i in 0..count {
-            let raw = cursor.number(size as usize).map_err(|e| short(e, first.saturating_add(i)))?;
+            let raw = cursor
+                .number(size as usize)
+                .map_err(|failed| short(cursor.why(failed), first.saturating_add(i)))?;
             if self.element_type() == ValueType::Bool && raw > 1 {
                 let key = self.entry.name();
                 return Err(GgufError::Changed { key, offset: cursor.at().saturating_sub(1) });
             }
-            each(i as usize, raw)?;
+            each(i as usize, raw);
         }
         Ok(())
     }
@@ -285,6 +290,16 @@ impl<'a> Array<'a> {
     ) -> Cursor<'c, R> {
         let start = self.offset().get();
         Cursor::new(reader, window, start, start.saturating_add(self.byte_len()))
+    }
+
+    /// Why a cursor failed at `at`: bytes that were there when the file was opened can only be missing if it has changed.
+    #[cold]
+    #[inline(never)]
+    fn changed(&self, why: CursorError, at: u64) -> GgufError {
+        match why {
+            CursorError::Io(e) => GgufError::Io(e),
+            CursorError::Short { .. } => GgufError::Changed { key: self.entry.name(), offset: at },
+        }
     }
 
     fn need(&self, want: ValueType) -> Result<(), GgufError> {
@@ -354,16 +369,6 @@ impl Strings {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.text.capacity().saturating_add(self.ends.capacity().saturating_mul(size_of::<u32>()))
-    }
-}
-
-impl super::cursor::CursorError {
-    /// Bytes that were there when the file was opened can only be missing if it has changed.
-    fn changed(self, otherwise: impl FnOnce() -> GgufError) -> GgufError {
-        match self {
-            Self::Io(e) => GgufError::Io(e),
-            Self::Short { .. } => otherwise(),
-        }
     }
 }
 

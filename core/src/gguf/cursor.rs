@@ -5,6 +5,7 @@
 //! one byte at a time reach the same verdict by construction.
 
 use super::{Field, GgufError, Name};
+use crate::aside::{Aside, Failed};
 use crate::io::{AbsOffset, IoError, ReadAt};
 
 /// Bytes of the buffer, which lies on the stack. A page: large enough that a header of megabytes is few reads,
@@ -43,17 +44,29 @@ pub(super) struct Cursor<'a, R: ReadAt + ?Sized> {
     filled: usize,
     at: u64,
     end: u64,
+    why: Aside<CursorError>,
 }
 
 impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
     /// A cursor over `start..end`. The caller has compared `end` with the reader's length.
     pub(super) fn new(reader: &'a mut R, buf: &'a mut [u8; BUFFER_BYTES], start: u64, end: u64) -> Self {
-        Self { reader, buf, next: 0, filled: 0, at: start, end }
+        let why = Aside::new(CursorError::Short { offset: end, need: 0, have: 0 });
+        Self { reader, buf, next: 0, filled: 0, at: start, end, why }
+    }
+
+    /// Why the last call failed.
+    pub(super) fn why(&self, failed: Failed) -> CursorError {
+        self.why.take(failed)
     }
 
     /// The absolute offset of the next byte.
     pub(super) fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Where its bytes end.
+    pub(super) fn end(&self) -> u64 {
+        self.end
     }
 
     /// Bytes from here to the end.
@@ -62,16 +75,16 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
     }
 
     /// Fails unless `bytes` more are there.
-    pub(super) fn need(&self, bytes: u64) -> Result<(), CursorError> {
+    pub(super) fn need(&self, bytes: u64) -> Result<(), Failed> {
         let have = self.remaining();
         if bytes <= have {
             return Ok(());
         }
-        Err(CursorError::Short { offset: self.at.saturating_add(have), need: bytes, have })
+        Err(self.why.fail(CursorError::Short { offset: self.at.saturating_add(have), need: bytes, have }))
     }
 
     /// Fills `out`.
-    pub(super) fn take(&mut self, out: &mut [u8]) -> Result<(), CursorError> {
+    pub(super) fn take(&mut self, out: &mut [u8]) -> Result<(), Failed> {
         self.need(out.len() as u64)?;
         let mut out = out;
         while !out.is_empty() {
@@ -88,7 +101,7 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
     }
 
     /// An unsigned little-endian number of `bytes` ≤ 8 bytes.
-    pub(super) fn number(&mut self, bytes: usize) -> Result<u64, CursorError> {
+    pub(super) fn number(&mut self, bytes: usize) -> Result<u64, Failed> {
         let mut raw = [0u8; 8];
         if let Some(head) = raw.get_mut(..bytes) {
             self.take(head)?;
@@ -96,18 +109,18 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
         Ok(u64::from_le_bytes(raw))
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, CursorError> {
+    pub(super) fn u32(&mut self) -> Result<u32, Failed> {
         let mut raw = [0u8; 4];
         self.take(&mut raw)?;
         Ok(u32::from_le_bytes(raw))
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, CursorError> {
+    pub(super) fn u64(&mut self) -> Result<u64, Failed> {
         self.number(8)
     }
 
     /// Passes over `bytes`, reading none of them unless they are in the buffer already.
-    pub(super) fn skip(&mut self, bytes: u64) -> Result<(), CursorError> {
+    pub(super) fn skip(&mut self, bytes: u64) -> Result<(), Failed> {
         self.need(bytes)?;
         match usize::try_from(bytes) {
             Ok(n) if n <= self.filled.saturating_sub(self.next) => self.advance(n),
@@ -121,13 +134,14 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
     }
 
     /// The buffered bytes, at least one unless the end is reached.
-    pub(super) fn window(&mut self) -> Result<&[u8], CursorError> {
+    pub(super) fn window(&mut self) -> Result<&[u8], Failed> {
         if self.next >= self.filled {
             let n = self.remaining().min(BUFFER_BYTES as u64) as usize;
             self.next = 0;
             self.filled = 0;
             if let Some(room) = self.buf.get_mut(..n) {
-                self.reader.read_at(AbsOffset::new(self.at), room).map_err(CursorError::Io)?;
+                let read = self.reader.read_at(AbsOffset::new(self.at), room);
+                read.map_err(|e| self.why.fail(CursorError::Io(e)))?;
             }
             self.filled = n;
         }

@@ -21,6 +21,7 @@ impl Name {
     pub const EMPTY: Self = Self { bytes: [0; Self::CAPACITY], len: 0 };
 
     /// The beginning of `name`.
+    #[inline(never)]
     #[must_use]
     pub fn new(name: &[u8]) -> Self {
         let mut out = Self::EMPTY;

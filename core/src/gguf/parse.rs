@@ -2,7 +2,7 @@
 
 use super::cursor::{BUFFER_BYTES, Cursor};
 use super::meta::{NOT_RETAINED, Pair, RETAINED_STRING};
-use super::store::{Place, Segmented, TextError, Texts, reserve};
+use super::store::{NoRoom, Place, Segmented, TextError, Texts, reserve};
 use super::tensor::{MAX_DIMS, Record, UNKNOWN_BYTES};
 use super::types::ggml_block;
 use super::{
@@ -42,19 +42,21 @@ pub(super) fn parse<R: ReadAt + ?Sized>(
         });
     }
     let aside = Aside::new(GgufError::OutOfMemory { bytes: 0 });
-    directory(reader, start, end, limits, &aside).map_err(|failed| aside.take(failed))
+    let mut window = [0; BUFFER_BYTES];
+    let cursor = Cursor::new(reader, &mut window, start.get(), end);
+    directory(cursor, start, limits, &aside).map_err(|failed| aside.take(failed))
 }
 
-/// The directory of a file that ends at `end`, which is within the reader's length.
+/// The directory of a file that `cursor` is at the beginning of. Apart from the frame that has the cursor's buffer, whose
+/// other variables take two instructions each to address.
+#[inline(never)]
 fn directory<R: ReadAt + ?Sized>(
-    reader: &mut R,
+    cursor: Cursor<'_, R>,
     start: AbsOffset,
-    end: u64,
     limits: &Limits,
     aside: &Aside<GgufError>,
 ) -> Result<Gguf, Failed> {
-    let mut window = [0; BUFFER_BYTES];
-    let cursor = Cursor::new(reader, &mut window, start.get(), end);
+    let end = cursor.end();
     let mut parser = Parser { cursor, limits, texts: Texts::new(), aside };
 
     let (version, n_tensors, n_kv) = parser.header()?;
@@ -72,7 +74,7 @@ fn directory<R: ReadAt + ?Sized>(
         // A key lies before its value, whose place is known: the type's number is between them.
         return Err(aside.fail(GgufError::DuplicateKey { key: Name::new(key), offset: key_offset(pair) }));
     }
-    let alignment = aside.check(alignment(&pairs, &by_key, &parser.texts, limits))?;
+    let alignment = alignment(&pairs, &by_key, &parser.texts, limits, aside)?;
 
     let mut records = Segmented::new();
     let mut dims = Segmented::new();
@@ -92,8 +94,8 @@ fn directory<R: ReadAt + ?Sized>(
 
     let infos_end = parser.cursor.at();
     let texts = parser.texts;
-    let data = data_section(start, AbsOffset::new(infos_end), AbsOffset::new(end), alignment, n_tensors);
-    let data = aside.check(data)?;
+    let data =
+        data_section(start, AbsOffset::new(infos_end), AbsOffset::new(end), alignment, n_tensors, aside)?;
     let mut gguf = Gguf {
         version,
         alignment,
@@ -108,8 +110,8 @@ fn directory<R: ReadAt + ?Sized>(
         dims,
         by_name,
     };
-    aside.check(place(&mut gguf))?;
-    aside.check(check_overlaps(&mut gguf))?;
+    place(&mut gguf, aside)?;
+    check_overlaps(&mut gguf, aside)?;
     Ok(gguf)
 }
 
@@ -140,23 +142,29 @@ struct Value {
 }
 
 impl<R: ReadAt + ?Sized> Parser<'_, R> {
+    /// Puts aside why the cursor failed, with the name of what was being read.
+    #[cold]
+    #[inline(never)]
+    fn short(&self, failed: Failed, what: Field, name: &Name, index: u64) -> Failed {
+        self.aside.fail(self.cursor.why(failed).of(what, *name, index))
+    }
+
     /// Version, number of tensors, number of pairs.
     fn header(&mut self) -> Result<(u32, u64, u64), Failed> {
         let aside = self.aside;
-        let c = &mut self.cursor;
-        let offset = c.at();
+        let offset = self.cursor.at();
         let mut magic = [0; 4];
-        c.take(&mut magic).map_err(|e| aside.fail(e.of(Field::Magic, Name::EMPTY, 0)))?;
+        self.cursor.take(&mut magic).map_err(|e| self.short(e, Field::Magic, &Name::EMPTY, 0))?;
         if magic != *b"GGUF" {
             let mut rest = [0; 20];
-            let n = c.remaining().min(rest.len() as u64) as usize;
+            let n = self.cursor.remaining().min(rest.len() as u64) as usize;
             if let Some(rest) = rest.get_mut(..n) {
-                c.take(rest).map_err(|e| aside.fail(e.of(Field::Magic, Name::EMPTY, 0)))?;
+                self.cursor.take(rest).map_err(|e| self.short(e, Field::Magic, &Name::EMPTY, 0))?;
             }
             return Err(aside.fail(GgufError::BadMagic { got: magic, hint: not_gguf(magic, &rest), offset }));
         }
-        let offset = c.at();
-        let version = c.u32().map_err(|e| aside.fail(e.of(Field::Version, Name::EMPTY, 0)))?;
+        let offset = self.cursor.at();
+        let version = self.cursor.u32().map_err(|e| self.short(e, Field::Version, &Name::EMPTY, 0))?;
         match version {
             2 | 3 => {}
             // A big-endian file's version has its low half empty, as llama.cpp tests it.
@@ -165,11 +173,11 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
             }
             _ => return Err(aside.fail(GgufError::UnsupportedVersion { version, offset })),
         }
-        let tensors_at = c.at();
-        let n_tensors = c.u64().map_err(|e| aside.fail(e.of(Field::TensorCount, Name::EMPTY, 0)))?;
-        let kv_at = c.at();
-        let n_kv = c.u64().map_err(|e| aside.fail(e.of(Field::KvCount, Name::EMPTY, 0)))?;
-        let rest = c.remaining();
+        let tensors_at = self.cursor.at();
+        let n_tensors = self.cursor.u64().map_err(|e| self.short(e, Field::TensorCount, &Name::EMPTY, 0))?;
+        let kv_at = self.cursor.at();
+        let n_kv = self.cursor.u64().map_err(|e| self.short(e, Field::KvCount, &Name::EMPTY, 0))?;
+        let rest = self.cursor.remaining();
         // A count within the limits that the bytes do not cover is left to be found where the bytes end, because
         // that is where the file is damaged; nothing is allocated by count.
         let check = |what, got: u64, limit: u64, least: u64, offset| {
@@ -187,16 +195,16 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
 
     fn pair(&mut self, index: u64) -> Result<Pair, Failed> {
         let aside = self.aside;
-        let short = |e: super::cursor::CursorError| aside.fail(e.of(Field::Key, Name::EMPTY, index));
+        let short = |e, parser: &Self| parser.short(e, Field::Key, &Name::EMPTY, index);
         let offset = self.cursor.at();
-        let len = self.cursor.u64().map_err(short)?;
-        self.cursor.need(len).map_err(short)?;
+        let len = self.cursor.u64().map_err(|e| short(e, self))?;
+        self.cursor.need(len).map_err(|e| short(e, self))?;
         if len == 0 {
             return Err(aside.fail(GgufError::EmptyKey { index, offset }));
         }
         let key =
             self.text(len, self.limits.key.min(u64::from(u16::MAX)), Quantity::KeyLen, Field::Key, index)?;
-        let name = Name::new(self.texts.get(key));
+        let name = &Name::new(self.texts.get(key));
 
         let ty = self.value_type(Field::ValueType, name, index)?;
         let value = match ty {
@@ -223,57 +231,54 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         let Some(len16) = fits else {
             return Err(aside.fail(GgufError::Limit { what, name: Name::EMPTY, got: len, max, offset }));
         };
-        self.texts.read(&mut self.cursor, len16).map_err(|e| {
-            aside.fail(match e {
-                TextError::Cursor(e) => e.of(field, Name::EMPTY, index),
-                TextError::Memory(e) => e,
-            })
+        self.texts.read(&mut self.cursor, len16).map_err(|e| match e {
+            TextError::Cursor(failed) => self.short(failed, field, &Name::EMPTY, index),
+            TextError::Memory(e) => aside.fail(e.into()),
         })
     }
 
-    fn value_type(&mut self, field: Field, key: Name, index: u64) -> Result<ValueType, Failed> {
+    fn value_type(&mut self, field: Field, key: &Name, index: u64) -> Result<ValueType, Failed> {
         let aside = self.aside;
         let offset = self.cursor.at();
-        let got = self.cursor.u32().map_err(|e| aside.fail(e.of(field, key, index)))?;
-        ValueType::from_number(got).ok_or_else(|| aside.fail(GgufError::BadValueType { key, got, offset }))
+        let got = self.cursor.u32().map_err(|e| self.short(e, field, key, index))?;
+        ValueType::from_number(got)
+            .ok_or_else(|| aside.fail(GgufError::BadValueType { key: *key, got, offset }))
     }
 
-    fn scalar(&mut self, ty: ValueType, key: Name, index: u64) -> Result<Value, Failed> {
+    fn scalar(&mut self, ty: ValueType, key: &Name, index: u64) -> Result<Value, Failed> {
         let aside = self.aside;
         let at = self.cursor.at();
         let bytes = ty.fixed_bytes().unwrap_or(0);
-        let bits =
-            self.cursor.number(bytes as usize).map_err(|e| aside.fail(e.of(Field::Value, key, index)))?;
+        let bits = self.cursor.number(bytes as usize).map_err(|e| self.short(e, Field::Value, key, index))?;
         if ty == ValueType::Bool && bits > 1 {
-            return Err(aside.fail(GgufError::BadBool { key, value: bits as u8, offset: at }));
+            return Err(aside.fail(GgufError::BadBool { key: *key, value: bits as u8, offset: at }));
         }
         Ok(Value { element: ty, bits, at, bytes })
     }
 
-    fn string(&mut self, key: Name, index: u64) -> Result<Value, Failed> {
-        let aside = self.aside;
+    fn string(&mut self, key: &Name, index: u64) -> Result<Value, Failed> {
         let bytes = self.string_len(Field::String, key, index)?;
         let at = self.cursor.at();
         let bits = if bytes <= RETAINED_STRING as u64 {
             self.text(bytes, bytes, Quantity::StringLen, Field::String, index)?.to_bits()
         } else {
-            self.cursor.skip(bytes).map_err(|e| aside.fail(e.of(Field::String, key, index)))?;
+            self.cursor.skip(bytes).map_err(|e| self.short(e, Field::String, key, index))?;
             NOT_RETAINED
         };
         Ok(Value { element: ValueType::String, bits, at, bytes })
     }
 
     /// The length of a string, all of whose bytes are there.
-    fn string_len(&mut self, field: Field, key: Name, index: u64) -> Result<u64, Failed> {
+    fn string_len(&mut self, field: Field, key: &Name, index: u64) -> Result<u64, Failed> {
         let aside = self.aside;
         let offset = self.cursor.at();
-        let got = self.cursor.u64().map_err(|e| aside.fail(e.of(field, key, index)))?;
-        self.cursor.need(got).map_err(|e| aside.fail(e.of(field, key, index)))?;
+        let got = self.cursor.u64().map_err(|e| self.short(e, field, key, index))?;
+        self.cursor.need(got).map_err(|e| self.short(e, field, key, index))?;
         let max = self.limits.string;
         if got > max {
             return Err(aside.fail(GgufError::Limit {
                 what: Quantity::StringLen,
-                name: key,
+                name: *key,
                 got,
                 max,
                 offset,
@@ -283,7 +288,7 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
     }
 
     /// Passes over an array. Nested arrays are counted on a stack of [`MAX_ARRAY_DEPTH`] numbers, not by recursion.
-    fn array(&mut self, key: Name, index: u64) -> Result<Value, Failed> {
+    fn array(&mut self, key: &Name, index: u64) -> Result<Value, Failed> {
         let (element, bits) = self.array_head(key, index, 1)?;
         let at = self.cursor.at();
         // Arrays still to pass over, at each level.
@@ -316,7 +321,7 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
     }
 
     /// Element type and count of an array at level `depth` (1 is the outermost).
-    fn array_head(&mut self, key: Name, index: u64, depth: usize) -> Result<(ValueType, u64), Failed> {
+    fn array_head(&mut self, key: &Name, index: u64, depth: usize) -> Result<(ValueType, u64), Failed> {
         let aside = self.aside;
         let offset = self.cursor.at();
         let element = self.value_type(Field::ElementType, key, index)?;
@@ -326,21 +331,21 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
             let (got, max) = (deepest as u64, max as u64);
             return Err(aside.fail(GgufError::Limit {
                 what: Quantity::ArrayDepth,
-                name: key,
+                name: *key,
                 got,
                 max,
                 offset,
             }));
         }
         let offset = self.cursor.at();
-        let count = self.cursor.u64().map_err(|e| aside.fail(e.of(Field::ArrayLen, key, index)))?;
+        let count = self.cursor.u64().map_err(|e| self.short(e, Field::ArrayLen, key, index))?;
         let max = self.limits.array_len;
         if count > max {
             let least = least_bytes(element);
             let max = max.min(self.cursor.remaining().checked_div(least).unwrap_or(0));
             return Err(aside.fail(GgufError::Limit {
                 what: Quantity::ArrayLen,
-                name: key,
+                name: *key,
                 got: count,
                 max,
                 offset,
@@ -349,13 +354,13 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         Ok((element, count))
     }
 
-    fn elements(&mut self, ty: ValueType, count: u64, key: Name) -> Result<(), Failed> {
+    fn elements(&mut self, ty: ValueType, count: u64, key: &Name) -> Result<(), Failed> {
         let aside = self.aside;
         match ty {
             ValueType::String | ValueType::Array => {
                 for i in 0..count {
                     let bytes = self.string_len(Field::Element, key, i)?;
-                    self.cursor.skip(bytes).map_err(|e| aside.fail(e.of(Field::Element, key, i)))?;
+                    self.cursor.skip(bytes).map_err(|e| self.short(e, Field::Element, key, i))?;
                 }
                 Ok(())
             }
@@ -363,9 +368,9 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
                 for i in 0..count {
                     let offset = self.cursor.at();
                     let value =
-                        self.cursor.number(1).map_err(|e| aside.fail(e.of(Field::Element, key, i)))? as u8;
+                        self.cursor.number(1).map_err(|e| self.short(e, Field::Element, key, i))? as u8;
                     if value > 1 {
-                        return Err(aside.fail(GgufError::BadBool { key, value, offset }));
+                        return Err(aside.fail(GgufError::BadBool { key: *key, value, offset }));
                     }
                 }
                 Ok(())
@@ -377,14 +382,14 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
                 let bytes = count.checked_mul(size).ok_or_else(|| {
                     aside.fail(GgufError::Limit {
                         what: Quantity::ArrayLen,
-                        name: key,
+                        name: *key,
                         got: count,
                         max,
                         offset: offset.saturating_sub(8),
                     })
                 })?;
                 // The first element that is not all there.
-                self.cursor.skip(bytes).map_err(|e| aside.fail(e.of(Field::Element, key, max)))
+                self.cursor.skip(bytes).map_err(|e| self.short(e, Field::Element, key, max))
             }
         }
     }
@@ -392,9 +397,9 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
     fn tensor(&mut self, index: u64, dims: &mut Segmented<u64>) -> Result<Record, Failed> {
         let aside = self.aside;
         let info_at = self.cursor.at();
-        let short = |e: super::cursor::CursorError| aside.fail(e.of(Field::TensorName, Name::EMPTY, index));
-        let len = self.cursor.u64().map_err(short)?;
-        self.cursor.need(len).map_err(short)?;
+        let short = |e, parser: &Self| parser.short(e, Field::TensorName, &Name::EMPTY, index);
+        let len = self.cursor.u64().map_err(|e| short(e, self))?;
+        self.cursor.need(len).map_err(|e| short(e, self))?;
         let bad = |name| aside.fail(GgufError::BadName { index, name, offset: info_at });
         if len == 0 {
             return Err(bad(Name::EMPTY));
@@ -403,24 +408,25 @@ impl<R: ReadAt + ?Sized> Parser<'_, R> {
         let place = self.text(len, max, Quantity::TensorName, Field::TensorName, index)?;
         let text = self.texts.get(place);
         let tensor = Name::new(text);
-        if text.contains(&0) || str::from_utf8(text).is_err() {
+        #[expect(clippy::manual_contains, reason = "that search goes by words, in 200 bytes of an image")]
+        let has_nul = text.iter().any(|&byte| byte == 0);
+        if has_nul || str::from_utf8(text).is_err() {
             return Err(bad(tensor));
         }
 
-        let c = &mut self.cursor;
-        let offset = c.at();
-        let got = c.u32().map_err(|e| aside.fail(e.of(Field::NDims, tensor, index)))?;
+        let offset = self.cursor.at();
+        let got = self.cursor.u32().map_err(|e| self.short(e, Field::NDims, &tensor, index))?;
         if got == 0 || got > MAX_DIMS as u32 {
             return Err(aside.fail(GgufError::BadNDims { tensor, got, offset }));
         }
-        let shape_at = c.at();
+        let shape_at = self.cursor.at();
         let mut shape = [1u64; MAX_DIMS];
         for dim in shape.iter_mut().take(got as usize) {
-            *dim = c.u64().map_err(|e| aside.fail(e.of(Field::Dims, tensor, index)))?;
+            *dim = self.cursor.u64().map_err(|e| self.short(e, Field::Dims, &tensor, index))?;
         }
-        let type_at = c.at();
-        let ty = c.u32().map_err(|e| aside.fail(e.of(Field::TensorType, tensor, index)))?;
-        let rel = c.u64().map_err(|e| aside.fail(e.of(Field::TensorOffset, tensor, index)))?;
+        let type_at = self.cursor.at();
+        let ty = self.cursor.u32().map_err(|e| self.short(e, Field::TensorType, &tensor, index))?;
+        let rel = self.cursor.u64().map_err(|e| self.short(e, Field::TensorOffset, &tensor, index))?;
         if ty >= GGML_TYPE_COUNT {
             return Err(aside.fail(GgufError::UnknownTensorType { tensor, got: ty, offset: type_at }));
         }
@@ -498,7 +504,7 @@ fn not_gguf(magic: [u8; 4], rest: &[u8]) -> NotGguf {
 }
 
 /// Indices of `len` items, sorted by their text, equal ones in the order of the file.
-fn sorted<'a>(len: usize, text: impl Fn(usize) -> &'a [u8]) -> Result<Vec<u32>, GgufError> {
+fn sorted<'a>(len: usize, text: impl Fn(usize) -> &'a [u8]) -> Result<Vec<u32>, NoRoom> {
     let mut order = Vec::new();
     reserve(&mut order, len)?;
     extend(&mut order, (0..len).map(|i| i as u32));
@@ -517,7 +523,8 @@ fn alignment(
     by_key: &[u32],
     texts: &Texts,
     limits: &Limits,
-) -> Result<u32, GgufError> {
+    aside: &Aside<GgufError>,
+) -> Result<u32, Failed> {
     let key = |i: u32| pairs.get(i as usize).map_or(&[][..], |pair| texts.get(pair.key));
     let found = by_key.binary_search_by(|&i| key(i).cmp(ALIGNMENT_KEY.as_bytes())).ok();
     let pair = found.and_then(|f| by_key.get(f)).and_then(|&i| pairs.get(i as usize));
@@ -525,16 +532,16 @@ fn alignment(
     let offset = pair.at;
     if pair.ty != ValueType::U32 {
         let key = Name::from(ALIGNMENT_KEY);
-        return Err(GgufError::WrongType { key, got: pair.ty, want: "u32", offset });
+        return Err(aside.fail(GgufError::WrongType { key, got: pair.ty, want: "u32", offset }));
     }
     let got = pair.bits as u32;
     if got > limits.alignment {
         let (got, max) = (u64::from(got), u64::from(limits.alignment));
         let name = Name::from(ALIGNMENT_KEY);
-        return Err(GgufError::Limit { what: Quantity::Alignment, name, got, max, offset });
+        return Err(aside.fail(GgufError::Limit { what: Quantity::Alignment, name, got, max, offset }));
     }
     if !got.is_power_of_two() && (got == 0 || !got.is_multiple_of(8)) {
-        return Err(GgufError::BadAlignment { got, offset });
+        return Err(aside.fail(GgufError::BadAlignment { got, offset }));
     }
     Ok(got)
 }
@@ -548,17 +555,14 @@ fn data_section(
     end: AbsOffset,
     alignment: u32,
     n_tensors: u64,
-) -> Result<DataSection, GgufError> {
+    aside: &Aside<GgufError>,
+) -> Result<DataSection, Failed> {
     let header = infos_end.get().saturating_sub(start.get());
     let base = header.checked_next_multiple_of(u64::from(alignment)).and_then(|n| start.checked_add(n));
     let have = end.get().saturating_sub(infos_end.get());
-    let truncated = |need| GgufError::Truncated {
-        what: Field::DataStart,
-        name: Name::EMPTY,
-        index: 0,
-        offset: end.get(),
-        need,
-        have,
+    let truncated = |need| {
+        let (what, name, index, offset) = (Field::DataStart, Name::EMPTY, 0, end.get());
+        aside.fail(GgufError::Truncated { what, name, index, offset, need, have })
     };
     let base = match base {
         Some(base) if base <= end => base,
@@ -570,31 +574,28 @@ fn data_section(
 }
 
 /// Gives every tensor its absolute place.
-fn place(gguf: &mut Gguf) -> Result<(), GgufError> {
+fn place(gguf: &mut Gguf, aside: &Aside<GgufError>) -> Result<(), Failed> {
     let data = gguf.data;
     for i in 0..gguf.records.len() {
         let Some(record) = gguf.records.get_mut(i) else { break };
-        let rel = record.rel;
-        let tensor = Name::new(gguf.texts.get(record.name));
-        let offset = record.info_at;
-        let bytes = occupied(record, &gguf.dims);
-        let outside = |e| match e {
-            OffsetError::Overflow => GgufError::OffsetOverflow { tensor, rel: rel.get(), offset },
-            OffsetError::OutOfFile { end, file_end } => {
-                let end = end.saturating_add(bytes);
-                GgufError::TensorOutOfFile { tensor, end, file_end, offset }
-            }
+        let (rel, offset) = (record.rel, record.info_at);
+        let tensor = || Name::new(gguf.texts.get(record.name));
+        let outside = |e, bytes: u64| {
+            let tensor = tensor();
+            aside.fail(match e {
+                OffsetError::Overflow => GgufError::OffsetOverflow { tensor, rel: rel.get(), offset },
+                OffsetError::OutOfFile { end, file_end } => {
+                    GgufError::TensorOutOfFile { tensor, end: end.saturating_add(bytes), file_end, offset }
+                }
+            })
         };
-        data.absolute(rel, 0).map_err(outside)?;
+        let bytes = occupied(record, &gguf.dims);
+        data.absolute(rel, 0).map_err(|e| outside(e, bytes))?;
         if !rel.get().is_multiple_of(u64::from(gguf.alignment)) {
-            return Err(GgufError::BadOffset { tensor, rel: rel.get(), alignment: gguf.alignment, offset });
+            let (tensor, rel, alignment) = (tensor(), rel.get(), gguf.alignment);
+            return Err(aside.fail(GgufError::BadOffset { tensor, rel, alignment, offset }));
         }
-        record.abs = data.absolute(rel, bytes).map_err(|e| match e {
-            OffsetError::Overflow => GgufError::OffsetOverflow { tensor, rel: rel.get(), offset },
-            OffsetError::OutOfFile { end, file_end } => {
-                GgufError::TensorOutOfFile { tensor, end, file_end, offset }
-            }
-        })?;
+        record.abs = data.absolute(rel, bytes).map_err(|e| outside(e, 0))?;
     }
     Ok(())
 }
@@ -610,10 +611,10 @@ fn occupied(record: &Record, dims: &Segmented<u64>) -> u64 {
 }
 
 /// Fails if two tensors share bytes; otherwise counts the bytes that belong to none.
-fn check_overlaps(gguf: &mut Gguf) -> Result<(), GgufError> {
+fn check_overlaps(gguf: &mut Gguf, aside: &Aside<GgufError>) -> Result<(), Failed> {
     let (records, texts) = (&gguf.records, &gguf.texts);
     let mut order = Vec::new();
-    reserve(&mut order, records.len())?;
+    aside.check(reserve(&mut order, records.len()))?;
     extend(&mut order, (0..records.len()).map(|i| i as u32));
     let at = |i: u32| records.get(i as usize).map_or(0, |r| r.abs.get());
     sort_by_key(&mut order, |i| (at(i), i));
@@ -631,7 +632,7 @@ fn check_overlaps(gguf: &mut Gguf) -> Result<(), GgufError> {
             && let Some(last) = last
         {
             let name = |r: &Record| Name::new(texts.get(r.name));
-            return Err(GgufError::Overlap { a: name(last), b: name(record), offset: start });
+            return Err(aside.fail(GgufError::Overlap { a: name(last), b: name(record), offset: start }));
         }
         gguf.gap_bytes =
             gguf.gap_bytes.saturating_add(start.saturating_sub(padded(end, gguf.data, gguf.alignment)));

@@ -4,7 +4,8 @@
 //! has read, so its lists grow by segments that never move.
 
 use super::GgufError;
-use super::cursor::{Cursor, CursorError};
+use super::cursor::Cursor;
+use crate::aside::Failed;
 use crate::io::ReadAt;
 use crate::part::{append, push};
 use alloc::vec::Vec;
@@ -16,13 +17,25 @@ const CHUNK: usize = 2048;
 /// Longer texts get a chunk of their own size, so that less than this is lost at the end of a shared one.
 const SHARED: usize = 256;
 
+/// [`GgufError::OutOfMemory`] in a register.
+#[derive(Debug)]
+pub(super) struct NoRoom {
+    bytes: u64,
+}
+
+impl From<NoRoom> for GgufError {
+    fn from(NoRoom { bytes }: NoRoom) -> Self {
+        Self::OutOfMemory { bytes }
+    }
+}
+
 /// Reserves exactly `more` items or says that memory is out.
-pub(super) fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), GgufError> {
+pub(super) fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), NoRoom> {
     list.try_reserve_exact(more).map_err(|_| out_of_memory::<T>(more))
 }
 
-fn out_of_memory<T>(items: usize) -> GgufError {
-    GgufError::OutOfMemory { bytes: (items as u64).saturating_mul(size_of::<T>() as u64) }
+fn out_of_memory<T>(items: usize) -> NoRoom {
+    NoRoom { bytes: (items as u64).saturating_mul(size_of::<T>() as u64) }
 }
 
 /// A list in segments of [`SEGMENT`] items.
@@ -42,7 +55,7 @@ impl<T> Segmented<T> {
     }
 
     /// Appends `item`; `expected` items are likely in all, which keeps a short list's one segment short.
-    pub(super) fn push(&mut self, item: T, expected: u64) -> Result<(), GgufError> {
+    pub(super) fn push(&mut self, item: T, expected: u64) -> Result<(), NoRoom> {
         if self.segments.last().is_none_or(|s| s.len() >= SEGMENT) {
             let left = expected.saturating_sub(self.len as u64).min(SEGMENT as u64);
             let mut segment = Vec::new();
@@ -85,8 +98,8 @@ pub(super) struct Texts {
 
 /// Why a text could not be kept.
 pub(super) enum TextError {
-    Cursor(CursorError),
-    Memory(GgufError),
+    Cursor(Failed),
+    Memory(NoRoom),
 }
 
 impl Texts {
@@ -103,7 +116,7 @@ impl Texts {
         cursor.need(u64::from(len)).map_err(TextError::Cursor)?;
         let bytes = usize::from(len);
         let index = self.chunk_for(bytes).map_err(TextError::Memory)?;
-        let full = TextError::Memory(GgufError::OutOfMemory { bytes: u64::from(len) });
+        let full = TextError::Memory(NoRoom { bytes: u64::from(len) });
         let Ok(chunk) = u16::try_from(index) else { return Err(full) };
         let Some(text) = self.chunks.get_mut(index) else { return Err(full) };
         let start = text.len();
@@ -129,7 +142,7 @@ impl Texts {
     }
 
     /// The index of a chunk with room for `bytes` more.
-    fn chunk_for(&mut self, bytes: usize) -> Result<usize, GgufError> {
+    fn chunk_for(&mut self, bytes: usize) -> Result<usize, NoRoom> {
         let room = self.chunks.get(self.open).map_or(0, |c| c.capacity().saturating_sub(c.len()));
         if bytes <= room && bytes <= SHARED {
             return Ok(self.open);

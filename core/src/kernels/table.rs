@@ -121,7 +121,7 @@ impl Kernels {
     }
 
     /// The kernels for Advanced SIMD with dot products.
-    #[cfg(all(target_arch = "aarch64", feature = "batch"))]
+    #[cfg(all(target_arch = "aarch64", feature = "dotprod"))]
     #[must_use]
     pub const fn dotprod(_: crate::simd::dotprod::Dotprod) -> Self {
         Self {
@@ -129,12 +129,13 @@ impl Kernels {
             float: &float::NEON,
             quantize: quantize::neon,
             matvec: &matvec::DOTPROD,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::DOTPROD,
         }
     }
 
     /// The kernels for Advanced SIMD with matrix multiplication of bytes.
-    #[cfg(all(target_arch = "aarch64", feature = "batch"))]
+    #[cfg(all(target_arch = "aarch64", feature = "dotprod"))]
     #[must_use]
     pub const fn i8mm(_: crate::simd::i8mm::I8mm) -> Self {
         Self {
@@ -142,6 +143,7 @@ impl Kernels {
             float: &float::NEON,
             quantize: quantize::neon,
             matvec: &matvec::DOTPROD,
+            #[cfg(feature = "batch")]
             matmul: &matmul::Table::I8MM,
         }
     }

@@ -80,12 +80,16 @@ impl Hparams {
     /// [`ModelError`] naming the key that is missing or out of range.
     pub fn read(gguf: &Gguf, reader: &mut impl ReadAt) -> Result<Self, ModelError> {
         let aside = &Aside::new(ModelError::MissingKey { key: "" });
-        let keys = Keys { gguf, arch: TensorName::new("general"), aside };
-        Self::read_aside(keys, reader).map_err(|failed| aside.take(failed))
+        Self::read_aside(gguf, reader, aside).map_err(|failed| aside.take(failed))
     }
 
-    fn read_aside(mut keys: Keys<'_>, mut reader: &mut dyn ReadAt) -> Result<Self, Failed> {
-        let aside = keys.aside;
+    #[inline(never)]
+    pub(super) fn read_aside(
+        gguf: &Gguf,
+        mut reader: &mut dyn ReadAt,
+        aside: &Aside<ModelError>,
+    ) -> Result<Self, Failed> {
+        let mut keys = Keys { gguf, arch: TensorName::new("general"), aside };
         let missing = |key| aside.fail(ModelError::MissingKey { key });
         let bad = |key, value, must| aside.fail(bad(key, value, must));
         if let Some(kind) = keys.text("type")?

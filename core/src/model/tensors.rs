@@ -300,6 +300,8 @@ pub(crate) const PACK_ALIGN: u64 = 64;
 
 /// Matrices that a layer has.
 pub(crate) const MATRICES_PER_LAYER: usize = 7;
+/// Norms and biases that it may have.
+const VECTORS_PER_LAYER: usize = 9;
 
 /// The tensors of one layer.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -375,7 +377,7 @@ impl Layer {
 
     /// The small vectors, norms first.
     #[must_use]
-    pub const fn vectors(&self) -> [Option<&Vector>; 9] {
+    pub const fn vectors(&self) -> [Option<&Vector>; VECTORS_PER_LAYER] {
         [
             Some(&self.attn_norm),
             Some(&self.ffn_norm),
@@ -412,12 +414,14 @@ impl Model {
     /// [`ModelError`]: an unknown architecture, a hyperparameter out of range, a tensor missing or of another shape
     /// or type than its role asks for.
     pub fn load(gguf: &Gguf, reader: &mut impl ReadAt) -> Result<Self, ModelError> {
-        let hparams = Hparams::read(gguf, reader)?;
         let aside = &Aside::new(ModelError::MissingKey { key: "" });
-        Self::find(Finder::new(gguf, aside), hparams).map_err(|failed| aside.take(failed))
+        Self::load_aside(gguf, reader, aside).map_err(|failed| aside.take(failed))
     }
 
-    fn find(find: Finder<'_>, hparams: Hparams) -> Result<Self, Failed> {
+    #[inline(never)]
+    fn load_aside(gguf: &Gguf, reader: &mut dyn ReadAt, aside: &Aside<ModelError>) -> Result<Self, Failed> {
+        let hparams = Hparams::read_aside(gguf, reader, aside)?;
+        let find = Finder::new(gguf, aside);
         let d = hparams.embedding_length;
         // A separate head leaves the embedding to be read by row, and its place in a resident copy to the head.
         let output = find.optional_matrix(Role::Output, None, d, hparams.vocab_size)?;
@@ -538,7 +542,18 @@ impl Model {
 
     /// Every matrix that a token is multiplied with, in that order: seven a layer, then the output head.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
-        self.layers.iter().flat_map(Layer::matrices).chain(core::iter::once(self.output()))
+        (0..).map_while(|i| self.matrix(i))
+    }
+
+    /// One of [`matrices`](Self::matrices). By number, because chains of iterators are made anew for each of their uses,
+    /// half a kilobyte of code at a time.
+    fn matrix(&self, i: usize) -> Option<&Matrix> {
+        let layer = i.checked_div(MATRICES_PER_LAYER)?;
+        match self.layers.get(layer) {
+            Some(layer) => layer.matrices().get(i.checked_rem(MATRICES_PER_LAYER)?).copied(),
+            None if i == self.layers.len().checked_mul(MATRICES_PER_LAYER)? => Some(self.output()),
+            None => None,
+        }
     }
 
     /// Bytes of a copy of all [`matrices`](Self::matrices), each aligned to 64.
@@ -555,10 +570,15 @@ impl Model {
 
     /// Every small vector: final norm, head's bias, frequency factors, then layer by layer.
     pub fn vectors(&self) -> impl Iterator<Item = &Vector> {
-        [Some(&self.output_norm), self.output_bias.as_ref(), self.rope_freqs.as_ref()]
-            .into_iter()
-            .flatten()
-            .chain(self.layers.iter().flat_map(Layer::vectors).flatten())
+        (0..).map_while(|i| self.vector(i)).flatten()
+    }
+
+    /// One of [`vectors`](Self::vectors), or `Some(None)` for one that this model does not have.
+    fn vector(&self, i: usize) -> Option<Option<&Vector>> {
+        let own = [Some(&self.output_norm), self.output_bias.as_ref(), self.rope_freqs.as_ref()];
+        let Some(i) = i.checked_sub(own.len()) else { return own.get(i).copied() };
+        let layer = self.layers.get(i.checked_div(VECTORS_PER_LAYER)?)?;
+        layer.vectors().get(i.checked_rem(VECTORS_PER_LAYER)?).copied()
     }
 }
 

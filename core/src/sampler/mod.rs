@@ -4,26 +4,24 @@
 //! choice depends on the logits, the parameters and the seed, on nothing of the machine: the exponential is
 //! `libm`'s in f64, sums run in an order that is written here, equal logits rank by id.
 
+#[cfg(feature = "sampling")]
+mod chance;
 mod params;
+#[cfg(feature = "sampling")]
 mod rng;
 
 pub use params::{SampleError, SamplerParams};
 
-use crate::part::{extend, part_mut, push, resize};
-use crate::sort::{smallest_first, sort_by_key};
-use alloc::vec::Vec;
-use rng::Rng;
+#[cfg(feature = "sampling")]
+use chance::Chance;
 
-/// Chooses tokens of one sequence. Allocates when made and never again.
+/// Chooses tokens of one sequence. Allocates when made and never again; without the feature `sampling`, not even then.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     params: SamplerParams,
     vocab_len: usize,
-    rng: Rng,
-    /// Room for one entry a token.
-    candidates: Vec<Candidate>,
-    /// A bit for each token, all 0 between calls.
-    seen: Vec<u64>,
+    #[cfg(feature = "sampling")]
+    chance: Chance,
 }
 
 /// A logit and its token in one number, the larger logit first, then the lower id: integers sort fast, and the same
@@ -39,6 +37,7 @@ impl Candidate {
         Self(u64::from(!ascending) << 32 | id as u64)
     }
 
+    #[cfg(feature = "sampling")]
     const fn logit(self) -> f32 {
         let ascending = !((self.0 >> 32) as u32);
         f32::from_bits(if ascending >> 31 == 1 { ascending ^ 1 << 31 } else { !ascending })
@@ -49,25 +48,24 @@ impl Candidate {
     }
 }
 
-/// The first part that top-p sorts; each further one is this many times larger.
-const SORT_FIRST: usize = 256;
-const SORT_GROWTH: usize = 8;
-
 impl Sampler {
     /// A sampler for a vocabulary of `vocab_len` tokens, with some 8 bytes of memory for each.
     ///
     /// # Errors
-    /// [`SampleError::BadSampler`], [`SampleError::OutOfMemory`].
+    /// [`SampleError::BadSampler`], [`SampleError::OutOfMemory`], [`SampleError::NotCompiled`] without the feature
+    /// `sampling` if more is asked for than the largest logit.
     pub fn new(params: SamplerParams, vocab_len: u32) -> Result<Self, SampleError> {
         params.validate()?;
+        if !cfg!(feature = "sampling") && !params.is_greedy() {
+            return Err(SampleError::NotCompiled { feature: "sampling" });
+        }
         let vocab_len = vocab_len as usize;
-        let (mut candidates, mut seen) = (Vec::new(), Vec::new());
-        let oom = |_| SampleError::OutOfMemory { bytes: vocab_len.saturating_mul(size_of::<Candidate>()) };
-        candidates.try_reserve_exact(vocab_len).map_err(oom)?;
-        let words = vocab_len.div_ceil(64);
-        seen.try_reserve_exact(words).map_err(oom)?;
-        resize(&mut seen, words, 0);
-        Ok(Self { params, vocab_len, rng: Rng::new(params.seed), candidates, seen })
+        Ok(Self {
+            params,
+            vocab_len,
+            #[cfg(feature = "sampling")]
+            chance: Chance::new(params.seed, vocab_len)?,
+        })
     }
 
     /// The parameters.
@@ -79,7 +77,8 @@ impl Sampler {
     /// Begins the random numbers again with `seed`.
     pub fn reseed(&mut self, seed: u64) {
         self.params.seed = seed;
-        self.rng = Rng::new(seed);
+        #[cfg(feature = "sampling")]
+        self.chance.reseed(seed);
     }
 
     /// The next token. `logits` has one number a token; −∞ excludes a token. `recent` are the tokens so far, of
@@ -89,139 +88,21 @@ impl Sampler {
     ///
     /// # Errors
     /// [`SampleError::LogitsLen`], [`SampleError::NonFiniteLogits`]: NaN is never passed over.
+    #[cfg_attr(not(feature = "sampling"), expect(unused_variables, reason = "`recent` is for the penalty"))]
     pub fn sample(&mut self, logits: &[f32], recent: &[u32]) -> Result<u32, SampleError> {
         let want = self.vocab_len;
         if logits.len() != want {
             return Err(SampleError::LogitsLen { got: logits.len(), want });
         }
         check_finite(logits)?;
-        self.collect(logits, recent);
-        if self.params.temperature == 0.0 {
-            return Ok(self.candidates.iter().min().map_or(0, |c| c.id()));
+        #[cfg(feature = "sampling")]
+        if !self.params.is_greedy() {
+            return Ok(self.chance.choose(&self.params, logits, recent));
         }
-        let mut sorted = self.keep_top_k();
-        let max = self.max_logit(sorted);
-        sorted |= self.keep_top_p(sorted, max);
-        self.keep_min_p(max);
-        // The order now: by logit if sorted, else by id.
-        debug_assert!(sorted || self.candidates.is_sorted_by_key(|c| c.id()));
-        Ok(self.draw(max))
+        // An excluded token comes last, and one is not excluded.
+        let best = logits.iter().enumerate().map(|(id, &logit)| Candidate::new(logit, id)).min();
+        Ok(best.map_or(0, Candidate::id))
     }
-
-    /// All tokens not excluded, in order of id, penalties applied.
-    fn collect(&mut self, logits: &[f32], recent: &[u32]) {
-        let SamplerParams { repeat_penalty: penalty, repeat_last_n, .. } = self.params;
-        let window = recent.len().saturating_sub(repeat_last_n as usize);
-        let recent = if penalty == 1.0 { &[] } else { recent.get(window..).unwrap_or(&[]) };
-        for &token in recent {
-            if let Some(word) = self.seen.get_mut(token as usize / 64) {
-                *word |= 1 << (token % 64);
-            }
-        }
-        self.candidates.clear();
-        if recent.is_empty() {
-            let kept = logits.iter().enumerate().filter(|(_, logit)| **logit > f32::NEG_INFINITY);
-            extend(&mut self.candidates, kept.map(|(id, &logit)| Candidate::new(logit, id)));
-            return;
-        }
-        for (id, &logit) in logits.iter().enumerate() {
-            if logit == f32::NEG_INFINITY {
-                continue;
-            }
-            let seen = self.seen.get(id / 64).is_some_and(|word| word >> (id % 64) & 1 != 0);
-            let logit = match seen {
-                false => logit,
-                // A penalty may overflow; it must neither exclude a token nor make it infinitely likely.
-                true if logit <= 0.0 => (logit * penalty).max(f32::MIN),
-                true => (logit / penalty).min(f32::MAX),
-            };
-            push(&mut self.candidates, Candidate::new(logit, id));
-        }
-        self.seen.fill(0);
-    }
-
-    /// Whether the candidates are sorted now.
-    fn keep_top_k(&mut self) -> bool {
-        let k = self.params.top_k as usize;
-        if k == 0 || k >= self.candidates.len() {
-            return false;
-        }
-        smallest_first(&mut self.candidates, k);
-        self.candidates.truncate(k);
-        sort_by_key(&mut self.candidates, |c| c);
-        true
-    }
-
-    fn max_logit(&self, sorted: bool) -> f32 {
-        let best = if sorted { self.candidates.first() } else { self.candidates.iter().min() };
-        best.map_or(0.0, |c| c.logit())
-    }
-
-    /// Whether the candidates are sorted now.
-    fn keep_top_p(&mut self, sorted: bool, max: f32) -> bool {
-        let top_p = f64::from(self.params.top_p);
-        if top_p >= 1.0 {
-            return false;
-        }
-        let total: f64 = self.candidates.iter().map(|c| weight(*c, max, 1.0)).sum();
-        let len = self.candidates.len();
-        let (mut done, mut sum) = (0, 0.0);
-        let mut part = if sorted { len } else { SORT_FIRST.min(len) };
-        // Most often a few hundred of a hundred thousand are enough, and the rest need no order.
-        while done < len {
-            if !sorted {
-                let rest = self.candidates.get_mut(done..).unwrap_or(&mut []);
-                if part < len {
-                    smallest_first(rest, part - done);
-                }
-                sort_by_key(part_mut(rest, 0, part - done), |c| c);
-            }
-            while let Some(&candidate) = self.candidates.get(done)
-                && done < part
-            {
-                sum += weight(candidate, max, 1.0);
-                done += 1;
-                if sum >= top_p * total {
-                    self.candidates.truncate(done);
-                    return true;
-                }
-            }
-            part = part.saturating_mul(SORT_GROWTH).min(len);
-        }
-        true
-    }
-
-    fn keep_min_p(&mut self, max: f32) {
-        let min_p = f64::from(self.params.min_p);
-        if min_p > 0.0 {
-            self.candidates.retain(|&c| weight(c, max, 1.0) >= min_p);
-        }
-    }
-
-    fn draw(&mut self, max: f32) -> u32 {
-        let temperature = f64::from(self.params.temperature);
-        let total: f64 = self.candidates.iter().map(|c| weight(*c, max, temperature)).sum();
-        let at = self.rng.next_unit() * total;
-        let mut sum = 0.0;
-        let mut chosen = None;
-        for &candidate in &self.candidates {
-            let weight = weight(candidate, max, temperature);
-            if weight > 0.0 {
-                chosen = Some(candidate);
-            }
-            sum += weight;
-            if sum > at {
-                break;
-            }
-        }
-        // The likeliest has the weight 1, so there is always one.
-        chosen.map_or(0, Candidate::id)
-    }
-}
-
-/// A token's likelihood as a multiple of the likeliest's, at most 1.
-fn weight(candidate: Candidate, max: f32, temperature: f64) -> f64 {
-    libm::exp((f64::from(candidate.logit()) - f64::from(max)) / temperature)
 }
 
 fn check_finite(logits: &[f32]) -> Result<(), SampleError> {
@@ -242,6 +123,7 @@ fn check_finite(logits: &[f32]) -> Result<(), SampleError> {
 mod tests {
     use super::*;
     use std::vec;
+    use std::vec::Vec;
 
     const PLAIN: SamplerParams = SamplerParams { temperature: 1.0, ..SamplerParams::GREEDY };
 
@@ -360,28 +242,6 @@ mod tests {
     }
 
     #[test]
-    fn top_p_over_many_candidates_equals_a_full_sort() {
-        let mut rng = Rng::new(5);
-        for (n, spread, top_p) in [(5000, 0.1, 0.5), (5000, 0.1, 0.999), (5000, 5.0, 0.9), (300, 0.0, 0.9)] {
-            let logits: Vec<f32> = (0..n).map(|_| (rng.next_unit() * spread) as f32).collect();
-            let mut s = sampler(SamplerParams { top_p, ..PLAIN }, n);
-            s.collect(&logits, &[]);
-            let mut want = s.candidates.clone();
-            want.sort_unstable();
-            let max = want[0].logit();
-            let total: f64 = s.candidates.iter().map(|c| weight(*c, max, 1.0)).sum();
-            let mut sum = 0.0;
-            let keep = want.iter().position(|c| {
-                sum += weight(*c, max, 1.0);
-                sum >= f64::from(top_p) * total
-            });
-            want.truncate(keep.unwrap() + 1);
-            assert!(s.keep_top_p(false, max));
-            assert_eq!(s.candidates, want);
-        }
-    }
-
-    #[test]
     fn the_penalty_counts_each_recent_token_once() {
         let params = SamplerParams { repeat_penalty: 2.0, repeat_last_n: 3, ..SamplerParams::GREEDY };
         let mut s = sampler(params, 4);
@@ -391,7 +251,7 @@ mod tests {
         assert_eq!(s.sample(&logits, &[0, 1, 2]), Ok(0));
         assert_eq!(s.sample(&logits, &[0, 3, 3, 3]), Ok(0), "too long ago");
         assert_eq!(s.sample(&[-1.0, -1.5, -3.0, -2.5], &[0, 99, u32::MAX]), Ok(1));
-        assert!(s.seen.iter().all(|&w| w == 0));
+        assert!(s.chance.seen.iter().all(|&w| w == 0));
         let mut s = sampler(SamplerParams { repeat_penalty: 1e38, repeat_last_n: 9, ..PLAIN }, 2);
         assert!(s.sample(&[-1e30, -1e30], &[0, 1]).is_ok(), "an overflow is not infinite");
     }
@@ -420,10 +280,10 @@ mod tests {
     fn nothing_is_allocated_after_construction() {
         let mut s = sampler(SamplerParams { top_k: 0, ..SamplerParams::default() }, 5000);
         let logits: Vec<f32> = (0..5000).map(|i| (i % 97) as f32 / 10.0).collect();
-        let (at, room) = (s.candidates.as_ptr(), s.candidates.capacity());
+        let (at, room) = (s.chance.candidates.as_ptr(), s.chance.candidates.capacity());
         for token in 0..50 {
             s.sample(&logits, &[token, token + 1]).unwrap();
         }
-        assert_eq!((s.candidates.as_ptr(), s.candidates.capacity()), (at, room));
+        assert_eq!((s.chance.candidates.as_ptr(), s.chance.candidates.capacity()), (at, room));
     }
 }

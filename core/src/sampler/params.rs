@@ -48,6 +48,12 @@ impl SamplerParams {
         seed: 0,
     };
 
+    /// Whether the largest logit as it is decides.
+    #[must_use]
+    pub const fn is_greedy(&self) -> bool {
+        self.temperature == 0.0 && self.repeat_penalty == 1.0
+    }
+
     /// Checks every parameter.
     ///
     /// # Errors
@@ -94,6 +100,11 @@ pub enum SampleError {
         /// Bytes asked for.
         bytes: usize,
     },
+    /// This build leaves out what the parameters ask for.
+    NotCompiled {
+        /// The feature of `barre-core` that brings it.
+        feature: &'static str,
+    },
 }
 
 impl fmt::Display for SampleError {
@@ -106,6 +117,7 @@ impl fmt::Display for SampleError {
             Self::NonFiniteLogits { index } => write!(f, "logit {index} is not a finite number"),
             Self::LogitsLen { got, want } => write!(f, "{got} logits for {want} tokens"),
             Self::OutOfMemory { bytes } => write!(f, "out of memory: {bytes} bytes for the sampler"),
+            Self::NotCompiled { feature } => write!(f, "this build leaves out the feature `{feature}`"),
         }
     }
 }

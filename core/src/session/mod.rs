@@ -110,6 +110,7 @@ impl<'a, R: ReadAt> Session<'a, R> {
     ///
     /// # Errors
     /// As [`new`](Self::new).
+    #[inline(never)]
     pub fn in_two_arenas(
         model: &'a Model,
         reader: R,
@@ -145,7 +146,9 @@ impl<'a, R: ReadAt> Session<'a, R> {
                 }
             }
             WeightPlacement::Mapped => {
-                for matrix in model.matrices().chain([model.token_embd()]) {
+                // Without an output head of its own, a model has the embedding among its matrices.
+                let embd = (!model.output_is_tied()).then_some(model.token_embd());
+                for matrix in model.matrices().chain(embd) {
                     if weights.reader.view(matrix.abs(), matrix.bytes()).is_none() {
                         return Err(SessionError::NotMapped { tensor: matrix.name() });
                     }

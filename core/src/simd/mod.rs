@@ -1,9 +1,10 @@
 //! Instruction sets: which there are, the proof that a CPU has one, and its operations.
 //!
-//! A value of [`Scalar`], [`avx2::Avx2`], [`avxvnni::AvxVnni`], [`avx512::Avx512`], `amx::Amx`, [`neon::Neon`], `dotprod::Dotprod` or `i8mm::I8mm` (amx
-//! and the last two with the feature `batch`) is proof that the CPU has the features that its type names; operations are methods on that proof. The traits say what the
-//! kernels need, shaped after the data: `Ints` for blocks of small integers (`Dots` on aarch64), `PanelIsa` and `Tiles` for batches
-//! of tokens, `Lanes` for sixteen f32. Kernels are written once over them; an entry
+//! A value of [`Scalar`], [`avx2::Avx2`], [`avxvnni::AvxVnni`], [`avx512::Avx512`], `amx::Amx` (with the feature `batch`),
+//! [`neon::Neon`], `dotprod::Dotprod` or `i8mm::I8mm` (those with the feature `dotprod`) is proof that the CPU has the features
+//! that its type names; operations are methods on that proof. The traits say what the kernels need, shaped after the data:
+//! `Ints` for blocks of small integers (`Dots` is what of it differs on aarch64), `PanelIsa` and `Tiles` for batches of
+//! tokens, `Lanes` for sixteen f32. Kernels are written once over them; an entry
 //! point with `#[target_feature]` instantiates them for each instruction set, so that everything inlines into it.
 
 pub(crate) mod ints;
@@ -25,11 +26,11 @@ pub mod avx2;
 pub mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub mod avxvnni;
-#[cfg(all(target_arch = "aarch64", feature = "batch"))]
+#[cfg(all(target_arch = "aarch64", feature = "dotprod"))]
 pub mod dotprod;
-#[cfg(all(target_arch = "aarch64", feature = "batch"))]
+#[cfg(target_arch = "aarch64")]
 pub(crate) mod dots;
-#[cfg(all(target_arch = "aarch64", feature = "batch"))]
+#[cfg(all(target_arch = "aarch64", feature = "dotprod"))]
 pub mod i8mm;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
@@ -42,8 +43,8 @@ pub use scalar::Scalar;
 /// function with the matching `#[target_feature]`.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! isa_ops {
-    ($isa:ty, $feature:literal; $(fn $name:ident($($arg:ident: $t:ty),* $(,)?) $(-> $r:ty)? $body:block)*) => {
-        $(#[inline(always)]
+    ($isa:ty, $feature:literal; $($(#[$attr:meta])* fn $name:ident($($arg:ident: $t:ty),* $(,)?) $(-> $r:ty)? $body:block)*) => {
+        $($(#[$attr])* #[inline(always)]
         fn $name(self $(, $arg: $t)*) $(-> $r)? {
             #[target_feature(enable = $feature)]
             #[inline]

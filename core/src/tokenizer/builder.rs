@@ -16,6 +16,7 @@ use super::keys::{
 };
 use super::names::{END_OF_GENERATION, FILL_IN_MIDDLE, known};
 use super::pretokenize::PreTokenizer;
+#[cfg(feature = "special-tokens")]
 use super::special::Specials;
 use super::vocab::{Attr, Merge, Model, NO_TOKEN, SPACE_MARK, Vocab, parse_byte, text_of};
 use super::{Notes, SpecialIds, Tokenizer, byte_chars, unicode};
@@ -46,6 +47,7 @@ pub struct VocabBuilder {
     add_bos: Option<bool>,
     add_eos: Option<bool>,
     add_space_prefix: bool,
+    #[cfg(feature = "special-tokens")]
     strip_after_special: bool,
     ids: [Option<u64>; Role::ALL.len()],
     suppressed: Vec<u32>,
@@ -94,6 +96,7 @@ impl VocabBuilder {
             add_bos: None,
             add_eos: None,
             add_space_prefix: !model.is_bpe(),
+            #[cfg(feature = "special-tokens")]
             strip_after_special: false,
             ids: [None; Role::ALL.len()],
             suppressed: Vec::new(),
@@ -269,8 +272,12 @@ impl VocabBuilder {
     }
 
     /// Whether whitespace after a special token belongs to it, as for Phi-3.
+    #[cfg_attr(not(feature = "special-tokens"), expect(unused_variables, reason = "text names no tokens"))]
     pub fn set_strip_after_special(&mut self, strip: bool) {
-        self.strip_after_special = strip;
+        #[cfg(feature = "special-tokens")]
+        {
+            self.strip_after_special = strip;
+        }
     }
 
     /// A token that should never be sampled.
@@ -288,6 +295,7 @@ impl VocabBuilder {
     ///
     /// # Errors
     /// [`VocabError`].
+    #[inline(never)]
     pub fn build(mut self) -> Result<Tokenizer, VocabError> {
         let n = self.ends.len();
         if n == 0 {
@@ -314,7 +322,13 @@ impl VocabBuilder {
         let eog = self.mark_known_names(&ids)?;
         let byte_ids = self.byte_ids();
         self.check_bytes(&byte_ids, ids.unknown)?;
+        #[cfg(feature = "special-tokens")]
         let specials = self.specials()?;
+        // Every text may name these.
+        #[cfg(not(feature = "special-tokens"))]
+        if self.attrs.iter().any(|attr| attr.has(Attr::USER_DEFINED) && !attr.is_hidden()) {
+            return Err(VocabError::NotCompiled { key: KEY_TYPES, feature: "special-tokens" });
+        }
         let add_bos =
             self.add_special(self.add_bos, KEY_ADD_BOS, Role::Bos, ids.bos, self.adds_bos_by_default())?;
         let add_eos = self.add_special(self.add_eos, KEY_ADD_EOS, Role::Eos, ids.eos, false)?;
@@ -353,6 +367,7 @@ impl VocabBuilder {
             pre: self.pre,
             ids,
             eog,
+            #[cfg(feature = "special-tokens")]
             specials,
             suppressed: self.suppressed,
             add_bos,
@@ -550,6 +565,7 @@ impl VocabBuilder {
     }
 
     /// The tokens that text may name.
+    #[cfg(feature = "special-tokens")]
     fn specials(&mut self) -> Result<Specials, VocabError> {
         let special = Attr::CONTROL.with(Attr::USER_DEFINED).with(Attr::UNKNOWN);
         let is_special = |(id, attr): &(u32, &Attr)| attr.has(special) && !self.text_of(*id).is_empty();

@@ -1,6 +1,7 @@
 //! Text into tokens.
 
 use super::merge::{MergeScratch, Pairs, Symbol};
+#[cfg(feature = "special-tokens")]
 use super::special::{PartitionScratch, partition};
 use super::vocab::{NO_TOKEN, SPACE_MARK, Vocab, push_byte_chars};
 use super::{EncodeError, Tokenizer, unicode};
@@ -16,7 +17,8 @@ pub const MAX_TEXT_LEN: usize = 1 << 30;
 pub struct EncodeOptions {
     /// Put the beginning- and end-of-sequence tokens around the text, where the vocabulary asks for them.
     pub add_special: bool,
-    /// Let names of control tokens in the text stand for these tokens. Never for text that a stranger wrote.
+    /// Let names of control tokens in the text stand for these tokens. Never for text that a stranger wrote. Refused
+    /// without the feature `special-tokens`.
     pub parse_special: bool,
 }
 
@@ -32,7 +34,14 @@ impl Default for EncodeOptions {
 /// also holds the text with its spaces marked, for texts with errors in UTF-8 the corrected text.
 #[derive(Default)]
 pub struct EncodeScratch {
+    #[cfg(feature = "special-tokens")]
     partition: PartitionScratch,
+    plain: PlainScratch,
+}
+
+/// What a text without special tokens takes of it.
+#[derive(Default)]
+struct PlainScratch {
     merge: MergeScratch,
     text: Vec<u8>,
     word: Vec<u8>,
@@ -71,6 +80,7 @@ impl Sink for &mut Vec<u32> {
     }
 }
 
+#[inline(never)]
 pub(super) fn encode(
     tokenizer: &Tokenizer,
     text: &[u8],
@@ -81,40 +91,68 @@ pub(super) fn encode(
     if text.len() > MAX_TEXT_LEN {
         return Err(EncodeError::TooLong { len: text.len(), max: MAX_TEXT_LEN });
     }
-    let vocab = &tokenizer.vocab;
-    let EncodeScratch { partition: partition_scratch, merge, text: buffer, word } = scratch;
-    let fragments = partition(vocab, &tokenizer.specials, text, options.parse_special, partition_scratch)?;
+    let EncodeScratch {
+        #[cfg(feature = "special-tokens")]
+            partition: partition_scratch,
+        plain: scratch,
+    } = scratch;
+    #[cfg(feature = "special-tokens")]
+    let fragments =
+        partition(&tokenizer.vocab, &tokenizer.specials, text, options.parse_special, partition_scratch)?;
     if let (true, Some(bos)) = (options.add_special, tokenizer.add_bos) {
         out.push(bos)?;
     }
-    let mut after_special = true;
-    for fragment in fragments {
-        if fragment.token != NO_TOKEN {
-            out.push(fragment.token)?;
-            after_special = true;
-            continue;
+    #[cfg(feature = "special-tokens")]
+    {
+        let mut after_special = true;
+        for fragment in fragments {
+            if fragment.token == NO_TOKEN {
+                let text = text.get(fragment.start..fragment.end).unwrap_or(&[]);
+                plain(tokenizer, text, after_special, scratch, out)?;
+            } else {
+                out.push(fragment.token)?;
+            }
+            after_special = fragment.token != NO_TOKEN;
         }
-        let text = text.get(fragment.start..fragment.end).unwrap_or(&[]);
-        if vocab.model.is_bpe() {
-            let text = match core::str::from_utf8(text) {
-                Ok(_) => text,
-                Err(_) => {
-                    correct(text, buffer)?;
-                    buffer.as_slice()
-                }
-            };
-            tokenizer.pre.split(text, &mut |piece| byte_level(tokenizer, piece, merge, word, out))?;
-        } else {
-            let prefix = tokenizer.add_space_prefix && after_special;
-            mark_spaces(text, prefix, buffer)?;
-            sentence_piece(tokenizer, buffer, merge, out)?;
+    }
+    #[cfg(not(feature = "special-tokens"))]
+    {
+        if options.parse_special {
+            return Err(EncodeError::NotCompiled { feature: "special-tokens" });
         }
-        after_special = false;
+        // The vocabulary has no token that every text may name: such are refused when they are built.
+        if !text.is_empty() {
+            plain(tokenizer, text, true, scratch, out)?;
+        }
     }
     if let (true, Some(eos)) = (options.add_special, tokenizer.add_eos) {
         out.push(eos)?;
     }
     Ok(())
+}
+
+/// `text`, which is not empty and names no special token; `first`: at the beginning or after such a token.
+fn plain(
+    tokenizer: &Tokenizer,
+    text: &[u8],
+    first: bool,
+    scratch: &mut PlainScratch,
+    out: &mut impl Sink,
+) -> Result<(), EncodeError> {
+    let PlainScratch { merge, text: buffer, word } = scratch;
+    if tokenizer.vocab.model.is_bpe() {
+        let text = match core::str::from_utf8(text) {
+            Ok(_) => text,
+            Err(_) => {
+                correct(text, buffer)?;
+                buffer.as_slice()
+            }
+        };
+        tokenizer.pre.split(text, &mut |piece| byte_level(tokenizer, piece, merge, word, out))
+    } else {
+        mark_spaces(text, tokenizer.add_space_prefix && first, buffer)?;
+        sentence_piece(tokenizer, buffer, merge, out)
+    }
 }
 
 /// `text` with U+2581 for each space, and one in front if `prefix`.

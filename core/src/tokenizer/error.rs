@@ -17,9 +17,9 @@ pub enum VocabError {
         /// The name.
         name: Name,
     },
-    /// This build leaves that kind of vocabulary out.
+    /// This build leaves that kind of vocabulary or of token out.
     NotCompiled {
-        /// The metadata key that names the kind.
+        /// The metadata key that asks for it.
         key: &'static str,
         /// The feature of `barre-core` that brings it.
         feature: &'static str,
@@ -115,7 +115,7 @@ impl fmt::Display for VocabError {
                 write!(f, "{key} is `{name}`, which is not supported")
             }
             Self::NotCompiled { key, feature } => {
-                write!(f, "{key}: this build leaves that kind of vocabulary out (feature `{feature}`)")
+                write!(f, "{key}: this build leaves out what the vocabulary needs (feature `{feature}`)")
             }
             Self::MissingKey { key } => write!(f, "key `{key}` is missing"),
             Self::BadVocab { key, problem } => write!(f, "{key}: {problem}"),
@@ -183,6 +183,11 @@ pub enum EncodeError {
         /// Elements asked for.
         elements: usize,
     },
+    /// This build leaves out what the options ask for.
+    NotCompiled {
+        /// The feature of `barre-core` that brings it.
+        feature: &'static str,
+    },
 }
 
 impl fmt::Display for EncodeError {
@@ -194,6 +199,7 @@ impl fmt::Display for EncodeError {
             Self::TooLong { len, max } => write!(f, "a text of {len} bytes exceeds the limit of {max}"),
             Self::BufferTooSmall { need } => write!(f, "the text has {need} tokens, the buffer is smaller"),
             Self::OutOfMemory { elements } => write!(f, "out of memory for {elements} elements"),
+            Self::NotCompiled { feature } => write!(f, "this build leaves out the feature `{feature}`"),
         }
     }
 }

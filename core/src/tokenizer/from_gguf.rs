@@ -44,6 +44,7 @@ impl Tokenizer {
 }
 
 /// What the file says of its vocabulary.
+#[inline(never)]
 fn collect<R: ReadAt + ?Sized>(
     gguf: &Gguf,
     reader: &mut R,
@@ -131,10 +132,12 @@ fn collect<R: ReadAt + ?Sized>(
             aside.check(builder.push_suppressed(id))?;
         }
     }
+    #[cfg(feature = "special-tokens")]
     builder.set_strip_after_special(aside.check(is_phi3(gguf, reader))?);
     Ok(builder)
 }
 
+#[cfg(feature = "special-tokens")]
 /// Whether the model's name says that it is a Phi-3, whose special tokens take the whitespace after them: no key of
 /// the file says so, and llama.cpp goes by the name too.
 fn is_phi3<R: ReadAt + ?Sized>(gguf: &Gguf, reader: &mut R) -> Result<bool, VocabError> {

@@ -18,6 +18,7 @@ mod keys;
 mod merge;
 mod names;
 mod pretokenize;
+#[cfg(feature = "special-tokens")]
 mod special;
 mod unicode;
 mod unicode_table;
@@ -34,6 +35,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use encode::SliceSink;
 use pretokenize::PreTokenizer;
+#[cfg(feature = "special-tokens")]
 use special::Specials;
 use vocab::Vocab;
 
@@ -44,6 +46,7 @@ pub struct Tokenizer {
     ids: SpecialIds,
     /// Tokens that end generation, ascending.
     eog: Vec<u32>,
+    #[cfg(feature = "special-tokens")]
     specials: Specials,
     suppressed: Vec<u32>,
     /// The token to put first, if one is.
@@ -244,6 +247,9 @@ impl Tokenizer {
     /// Bytes of memory that the tables hold.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.vocab.bytes() + self.specials.bytes() + (self.eog.capacity() + self.suppressed.capacity()) * 4
+        let bytes = self.vocab.bytes() + (self.eog.capacity() + self.suppressed.capacity()) * 4;
+        #[cfg(feature = "special-tokens")]
+        let bytes = bytes + self.specials.bytes();
+        bytes
     }
 }

@@ -31,6 +31,7 @@ impl Attr {
     pub(super) const USER_DEFINED: Self = Self(8);
     pub(super) const BYTE: Self = Self(16);
     /// Whitespace after the token belongs to it.
+    #[cfg(feature = "special-tokens")]
     pub(super) const RSTRIP: Self = Self(32);
 
     /// Of `tokenizer.ggml.token_type`; a number without meaning (and "unused") gives no text and matches no text
@@ -54,6 +55,7 @@ impl Attr {
         Self(self.0 | other.0)
     }
 
+    #[cfg(feature = "special-tokens")]
     pub(super) const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }

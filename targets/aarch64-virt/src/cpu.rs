@@ -3,9 +3,7 @@
 #![allow(unsafe_code, reason = "system registers, and the proof that they make")]
 
 use barre_core::kernels::Kernels;
-use barre_core::simd::neon::Neon;
-#[cfg(feature = "disk")]
-use barre_core::simd::{dotprod::Dotprod, i8mm::I8mm};
+use barre_core::simd::{dotprod::Dotprod, i8mm::I8mm, neon::Neon};
 use core::arch::asm;
 use core::fmt;
 
@@ -65,17 +63,13 @@ pub fn kernels(features: Features) -> Result<Kernels, NoSimd> {
     }
     // SAFETY: the CPU says that it has what each proof stands for, and start.s has turned the traps of Advanced SIMD off,
     // to which all of it belongs.
-    #[cfg(feature = "disk")]
-    unsafe {
-        if features.dotprod && features.i8mm {
-            return Ok(Kernels::i8mm(I8mm::assume()));
+    Ok(unsafe {
+        match features {
+            Features { dotprod: true, i8mm: true, .. } => Kernels::i8mm(I8mm::assume()),
+            Features { dotprod: true, .. } => Kernels::dotprod(Dotprod::assume()),
+            _ => Kernels::neon(Neon::assume()),
         }
-        if features.dotprod {
-            return Ok(Kernels::dotprod(Dotprod::assume()));
-        }
-    }
-    // SAFETY: as above. The small image has these only: each further set would take 15 KB.
-    Ok(Kernels::neon(unsafe { Neon::assume() }))
+    })
 }
 
 /// The CPU has no Advanced SIMD.

@@ -9,24 +9,34 @@
 extern crate alloc;
 
 mod cpu;
+#[cfg(feature = "disk")]
 mod disk;
 mod exit;
+#[cfg(feature = "disk")]
 mod fat;
 mod fault;
+#[cfg(feature = "disk")]
 mod host_file;
 mod mem;
 mod power;
 mod stack;
 mod start;
+#[cfg(feature = "disk")]
+mod streamed;
 mod two_cores;
 mod uart;
 
 pub use cpu::{Features, NoSimd, kernels};
+#[cfg(feature = "disk")]
 pub use disk::{Disk, NoDisk};
 pub use exit::{fail, main_returned};
+#[cfg(feature = "disk")]
 pub use fat::{FatError, with_file};
+#[cfg(feature = "disk")]
 pub use host_file::{HostFile, NoHostFile};
 pub use stack::stack_figures;
+#[cfg(feature = "disk")]
+pub use streamed::Streamed;
 pub use two_cores::{CannotStart, TwoCores};
 pub use uart::Uart;
 
@@ -40,8 +50,11 @@ use core::fmt;
 pub enum Error {
     Demo(Failure),
     NoSimd(NoSimd),
+    #[cfg(feature = "disk")]
     NoDisk(NoDisk),
+    #[cfg(feature = "disk")]
     Fat(FatError),
+    #[cfg(feature = "disk")]
     NoHostFile(NoHostFile),
     CannotStart(CannotStart),
     /// The console refused text.
@@ -53,8 +66,11 @@ impl fmt::Display for Error {
         match self {
             Self::Demo(e) => e.fmt(f),
             Self::NoSimd(e) => e.fmt(f),
+            #[cfg(feature = "disk")]
             Self::NoDisk(e) => e.fmt(f),
+            #[cfg(feature = "disk")]
             Self::Fat(e) => e.fmt(f),
+            #[cfg(feature = "disk")]
             Self::NoHostFile(e) => e.fmt(f),
             Self::CannotStart(e) => e.fmt(f),
             Self::Console => f.write_str("the console refused text"),
@@ -76,18 +92,21 @@ impl From<NoSimd> for Error {
     }
 }
 
+#[cfg(feature = "disk")]
 impl From<NoDisk> for Error {
     fn from(e: NoDisk) -> Self {
         Self::NoDisk(e)
     }
 }
 
+#[cfg(feature = "disk")]
 impl From<FatError> for Error {
     fn from(e: FatError) -> Self {
         Self::Fat(e)
     }
 }
 
+#[cfg(feature = "disk")]
 impl From<NoHostFile> for Error {
     fn from(e: NoHostFile) -> Self {
         Self::NoHostFile(e)

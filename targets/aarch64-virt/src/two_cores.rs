@@ -4,6 +4,7 @@
 
 use crate::power;
 use barre_core::kernels::Executor;
+use barre_firmware::text::{Number, Text};
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -42,7 +43,8 @@ pub struct CannotStart(pub i64);
 
 impl fmt::Display for CannotStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the second core does not start: the firmware says {}", self.0)
+        let sign = Text(if self.0 < 0 { "-" } else { "" });
+        write!(f, "the second core does not start: the firmware says {sign}{}", Number(self.0.unsigned_abs()))
     }
 }
 

@@ -120,6 +120,7 @@ impl From<fmt::Error> for Failure {
 ///
 /// # Errors
 /// [`Failure`]; what came before it has been printed.
+#[inline(never)]
 pub fn run(mut reader: &mut dyn ReadAt, demo: Demo<'_>, out: &mut dyn Write) -> Result<(), Failure> {
     let gguf = Gguf::open(&mut reader)?;
     let model = Model::load(&gguf, &mut reader)?;
@@ -169,7 +170,10 @@ pub fn run(mut reader: &mut dyn ReadAt, demo: Demo<'_>, out: &mut dyn Write) -> 
     if constraint.is_some() {
         let len = tokenizer.len() as usize;
         masked.try_reserve_exact(len).map_err(|_| Failure::OutOfMemory)?;
-        masked.resize(len, 0.0);
+        // `resize` would bring code for growth that may panic.
+        while masked.len() < len.min(masked.capacity()) {
+            masked.push(0.0);
+        }
     }
     let init = demo.heap.map(|figures| figures());
 
@@ -213,6 +217,7 @@ fn fill(buf: &mut [u8], bytes: impl Iterator<Item = u8>) -> Result<&[u8], Failur
     Ok(buf.get(..len).unwrap_or(&[]))
 }
 
+#[inline(never)]
 fn describe(model: &Model, plan: &Plan, demo: &Demo<'_>, out: &mut dyn Write) -> fmt::Result {
     let limits = plan.limits();
     writeln!(
@@ -252,6 +257,7 @@ struct Answer<'a> {
 impl Answer<'_> {
     /// Takes the prompt in, then token by token what it is answered with. The last token is returned if it was never
     /// taken in: there is no need for its logits.
+    #[inline(never)]
     fn stream<R: ReadAt>(
         &mut self,
         session: &mut Session<'_, R>,

@@ -109,6 +109,8 @@ pub(super) use rows::{DOTPROD, NEON};
 // A third of the code, for images that are short of room.
 #[cfg(all(target_arch = "aarch64", not(feature = "batch")))]
 table!(NEON, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), "neon");
+#[cfg(all(target_arch = "aarch64", feature = "dotprod", not(feature = "batch")))]
+table!(DOTPROD, crate::simd::dotprod::Dotprod, crate::simd::dotprod::Dotprod::assume(), "neon,dotprod");
 
 /// `out[r] = row r · act`. `P` is the number of digit planes.
 #[inline(always)]
@@ -127,14 +129,22 @@ fn rows<I: Ints, F: Format, const P: usize>(
     for (weights, out) in weights.chunks((GROUP * blocks * F::BYTES).max(1)).zip(out.chunks_mut(GROUP)) {
         let count = out.len() * blocks;
         let (steps, rest) = F::stream(weights).0.as_chunks::<STEP>();
-        let (full, last) = cut_mut(terms, steps.len() * STEP);
-        for (stream, terms) in steps.iter().zip(full.as_chunks_mut().0) {
-            step::<I, F, P>(isa, picks, stream.each_ref(), &acts, &mut column, terms);
-        }
-        if let ([first, ..], Some(terms)) = (rest, last.first_chunk_mut()) {
-            // What is not there is computed as the first block again; the room behind the terms takes that.
-            let stream = core::array::from_fn(|i| rest.get(i).unwrap_or(first));
-            step::<I, F, P>(isa, picks, stream, &acts, &mut column, terms);
+        // What is not there is computed as the first block again; the room behind the terms takes that.
+        let last_step = rest.first().map(|first| core::array::from_fn(|i| rest.get(i).unwrap_or(first)));
+        if cfg!(any(feature = "batch", target_arch = "x86_64")) {
+            let (full, last) = cut_mut(terms, steps.len() * STEP);
+            for (stream, terms) in steps.iter().zip(full.as_chunks_mut().0) {
+                step::<I, F, P>(isa, picks, stream.each_ref(), &acts, &mut column, terms);
+            }
+            if let (Some(stream), Some(terms)) = (last_step, last.first_chunk_mut()) {
+                step::<I, F, P>(isa, picks, stream, &acts, &mut column, terms);
+            }
+        } else {
+            // One copy of a step's code.
+            let all = steps.iter().map(|stream| stream.each_ref()).chain(last_step);
+            for (stream, terms) in all.zip(terms.as_chunks_mut().0) {
+                step::<I, F, P>(isa, picks, stream, &acts, &mut column, terms);
+            }
         }
         column = 0;
         add_up(isa, part(terms, 0, count), blocks, out);
@@ -142,8 +152,7 @@ fn rows<I: Ints, F: Format, const P: usize>(
 }
 
 /// The terms of the next eight blocks.
-#[cfg_attr(any(feature = "batch", target_arch = "x86_64"), inline(always))]
-#[cfg_attr(not(any(feature = "batch", target_arch = "x86_64")), inline(never))]
+#[inline(always)]
 fn step<I: Ints, F: Format, const P: usize>(
     isa: I,
     picks: I::Picks,

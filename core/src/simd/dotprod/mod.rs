@@ -3,13 +3,17 @@
 
 #![allow(unsafe_code, reason = "instructions that have no stable intrinsics, and calls into target features")]
 
+#[cfg(feature = "batch")]
 pub(crate) mod panel;
 
+#[cfg(feature = "batch")]
 pub(crate) use panel::panel_as_neon;
 
 use super::dots::{Bytes32, Dots};
 use super::isa_ops;
 use super::neon::Neon;
+#[cfg(not(feature = "batch"))]
+use core::arch::aarch64::vdupq_n_s32;
 use core::arch::aarch64::{int8x16_t, int32x4_t};
 use core::arch::asm;
 
@@ -56,11 +60,20 @@ impl Dots for Dotprod {
         fn dot32(run: int32x4_t, u: Bytes32, y: Bytes32) -> int32x4_t {
             sdot(sdot(run, u[0], y[0]), u[1], y[1])
         }
+        #[cfg(feature = "batch")]
         fn dot16(run: int32x4_t, u: int8x16_t, y: int8x16_t) -> int32x4_t {
             sdot(run, u, y)
         }
         fn dot16_any(run: int32x4_t, w: int8x16_t, y: int8x16_t) -> int32x4_t {
             sdot(run, w, y)
+        }
+        #[cfg(not(feature = "batch"))]
+        fn first32(u: Bytes32, y: Bytes32) -> int32x4_t {
+            sdot(sdot(vdupq_n_s32(0), u[0], y[0]), u[1], y[1])
+        }
+        #[cfg(not(feature = "batch"))]
+        fn first16(u: int8x16_t, y: int8x16_t) -> int32x4_t {
+            sdot(vdupq_n_s32(0), u, y)
         }
     }
 }

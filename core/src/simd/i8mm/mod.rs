@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code, reason = "instructions that have no stable intrinsics, and calls into target features")]
 
+#[cfg(feature = "batch")]
 mod panel;
 
 use super::dotprod::Dotprod;

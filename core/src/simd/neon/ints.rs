@@ -1,37 +1,15 @@
-//! 32 bytes in two registers, eight blocks' floats in two others.
+//! 32 bytes in two registers, eight blocks' floats in two others, whichever instructions multiply.
 
-use super::Neon;
+use crate::simd::dots::{Bytes32, Dots};
 use crate::simd::ints::{Ints, STEP, unpack_scales8};
 use crate::simd::isa_ops;
 use core::arch::aarch64::*;
 
-/// Products of 32 weights in 0..=63 with digits, summed in eight 16-bit places: at most 4 · 63 · 128 = 32,256.
+/// 32 bytes as signed ones.
 #[target_feature(enable = "neon")]
 #[inline]
-fn products(u: uint8x16x2_t, y: uint8x16x2_t) -> int16x8_t {
-    let (u0, u1) = (vreinterpretq_s8_u8(u.0), vreinterpretq_s8_u8(u.1));
-    let (y0, y1) = (vreinterpretq_s8_u8(y.0), vreinterpretq_s8_u8(y.1));
-    let p = vmull_s8(vget_low_s8(u0), vget_low_s8(y0));
-    let p = vmlal_high_s8(p, u0, y0);
-    let p = vmlal_s8(p, vget_low_s8(u1), vget_low_s8(y1));
-    vmlal_high_s8(p, u1, y1)
-}
-
-/// The same of 16.
-#[target_feature(enable = "neon")]
-#[inline]
-fn products16(u: uint8x16_t, y: uint8x16_t) -> int16x8_t {
-    let (u, y) = (vreinterpretq_s8_u8(u), vreinterpretq_s8_u8(y));
-    vmlal_high_s8(vmull_s8(vget_low_s8(u), vget_low_s8(y)), u, y)
-}
-
-/// `acc` and products of 16 signed bytes, each of which may be -128: a sum of two already fills 16 bits.
-#[target_feature(enable = "neon")]
-#[inline]
-fn signed16(acc: int32x4_t, w: uint8x16_t, y: uint8x16_t) -> int32x4_t {
-    let (w, y) = (vreinterpretq_s8_u8(w), vreinterpretq_s8_u8(y));
-    let acc = vpadalq_s16(acc, vmull_s8(vget_low_s8(w), vget_low_s8(y)));
-    vpadalq_s16(acc, vmull_high_s8(w, y))
+fn signed(x: uint8x16x2_t) -> Bytes32 {
+    [vreinterpretq_s8_u8(x.0), vreinterpretq_s8_u8(x.1)]
 }
 
 /// Four vectors' sums.
@@ -41,7 +19,7 @@ fn transpose_add(v: &[int32x4_t]) -> int32x4_t {
     vpaddq_s32(vpaddq_s32(v[0], v[1]), vpaddq_s32(v[2], v[3]))
 }
 
-impl Ints for Neon {
+impl<D: Dots> Ints for D {
     type Bytes = uint8x16x2_t;
     type Sums = int32x4_t;
     type Scales8 = ([u8; 8], [u8; 8]);
@@ -52,7 +30,7 @@ impl Ints for Neon {
 
     const UNROLL: bool = false;
 
-    isa_ops! { Neon, "neon";
+    isa_ops! { D, "neon";
         fn bytes(p: &[u8; 32]) -> uint8x16x2_t {
             // SAFETY: the reference covers exactly 32 readable bytes; the load needs no alignment.
             unsafe { uint8x16x2_t(vld1q_u8(p.as_ptr()), vld1q_u8(p.as_ptr().add(16))) }
@@ -85,15 +63,6 @@ impl Ints for Neon {
         }
         fn sums(x: i32) -> int32x4_t {
             vsetq_lane_s32::<0>(x, vdupq_n_s32(0))
-        }
-        fn dot(acc: int32x4_t, u: uint8x16x2_t, y: uint8x16x2_t) -> int32x4_t {
-            vpadalq_s16(acc, products(u, y))
-        }
-        fn dot_signed(acc: int32x4_t, w: uint8x16x2_t, y: uint8x16x2_t) -> int32x4_t {
-            signed16(signed16(acc, w.0, y.0), w.1, y.1)
-        }
-        fn dot_signed_top(acc: int32x4_t, w: uint8x16x2_t, y: uint8x16x2_t) -> int32x4_t {
-            signed16(signed16(acc, w.0, y.0), w.1, y.1)
         }
         fn scales8(header: &[u8; 16]) -> ([u8; 8], [u8; 8]) {
             unpack_scales8(header)
@@ -198,6 +167,25 @@ impl Ints for Neon {
     fn picks(self) {}
 
     #[inline(always)]
+    fn dot(self, acc: int32x4_t, u: uint8x16x2_t, y: uint8x16x2_t) -> int32x4_t {
+        // SAFETY: a proof of `Dots` exists only where Advanced SIMD is available.
+        let (u, y) = unsafe { (signed(u), signed(y)) };
+        self.dot32(acc, u, y)
+    }
+
+    #[inline(always)]
+    fn dot_signed(self, acc: int32x4_t, w: uint8x16x2_t, y: uint8x16x2_t) -> int32x4_t {
+        // SAFETY: as in `dot`.
+        let (w, y) = unsafe { (signed(w), signed(y)) };
+        self.dot16_any(self.dot16_any(acc, w[0], y[0]), w[1], y[1])
+    }
+
+    #[inline(always)]
+    fn dot_signed_top(self, acc: int32x4_t, w: uint8x16x2_t, y: uint8x16x2_t) -> int32x4_t {
+        self.dot_signed(acc, w, y)
+    }
+
+    #[inline(always)]
     fn dot_scaled<const J: usize>(
         self,
         acc: int32x4_t,
@@ -206,13 +194,11 @@ impl Ints for Neon {
         s: &([u8; 8], [u8; 8]),
         (): (),
     ) -> int32x4_t {
-        #[target_feature(enable = "neon")]
-        #[inline]
-        fn op(acc: int32x4_t, u: uint8x16x2_t, y: uint8x16x2_t, s: u8) -> int32x4_t {
-            vmlaq_n_s32(acc, vpaddlq_s16(products(u, y)), i32::from(s))
+        // SAFETY: as in `dot`.
+        unsafe {
+            let acc = vmlaq_n_s32(acc, self.first32(signed(u[0]), signed(y[0])), i32::from(s.0[J]));
+            vmlaq_n_s32(acc, self.first32(signed(u[1]), signed(y[1])), i32::from(s.0[J + 1]))
         }
-        // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { op(op(acc, u[0], y[0], s.0[J]), u[1], y[1], s.0[J + 1]) }
     }
 
     #[inline(always)]
@@ -224,14 +210,14 @@ impl Ints for Neon {
         s: [i8; 16],
         (): (),
     ) -> int32x4_t {
-        #[target_feature(enable = "neon")]
-        #[inline]
-        fn op(acc: int32x4_t, u: uint8x16x2_t, y: uint8x16x2_t, s: [i8; 2]) -> int32x4_t {
-            let acc = vmlaq_n_s32(acc, vpaddlq_s16(products16(u.0, y.0)), i32::from(s[0]));
-            vmlaq_n_s32(acc, vpaddlq_s16(products16(u.1, y.1)), i32::from(s[1]))
+        // SAFETY: as in `dot`.
+        unsafe {
+            let (u0, u1, y0, y1) = (signed(u[0]), signed(u[1]), signed(y[0]), signed(y[1]));
+            let acc = vmlaq_n_s32(acc, self.first16(u0[0], y0[0]), i32::from(s[2 * J]));
+            let acc = vmlaq_n_s32(acc, self.first16(u0[1], y0[1]), i32::from(s[2 * J + 1]));
+            let acc = vmlaq_n_s32(acc, self.first16(u1[0], y1[0]), i32::from(s[2 * J + 2]));
+            vmlaq_n_s32(acc, self.first16(u1[1], y1[1]), i32::from(s[2 * J + 3]))
         }
-        // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { op(op(acc, u[0], y[0], [s[2 * J], s[2 * J + 1]]), u[1], y[1], [s[2 * J + 2], s[2 * J + 3]]) }
     }
 
     #[inline(always)]

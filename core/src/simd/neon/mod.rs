@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
 
-#[cfg(feature = "batch")]
 mod dots;
 #[cfg(not(feature = "batch"))]
 mod ints;
