@@ -1,7 +1,7 @@
 """Trains the demo's model from nothing: tokenizer, network, GGUF file, loss curve.
 
 Muon (Jordan et al., 2024) for the matrices of the layers, Adam for the rest; warmup, a constant rate, a linear
-decay to zero. Everything is seeded; sums on several threads keep two runs from being the same to the last bit.
+decay to zero. Everything is seeded: two runs on one kind of machine give the same bytes. Another CPU may sum in another order.
 """
 
 import argparse
