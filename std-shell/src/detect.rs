@@ -60,18 +60,18 @@ pub fn kernels(isa: Option<IsaKind>) -> Result<Kernels, IsaError> {
     }
 }
 
-/// The machine's best, which where it has tiles is a matter of measurement: of what they reach at the moment.
+/// The machine's best, which where it has tiles is a matter of measurement.
 fn best() -> Kernels {
-    let mut all = IsaKind::ALL.into_iter().rev().filter_map(of);
-    let best = all.next().unwrap_or(Kernels::scalar());
-    #[cfg(target_arch = "x86_64")]
-    if best.isa() == IsaKind::Amx
-        && let Some(next) = all.next()
-        && !tiles::compare(&best, &next).is_some_and(|trial| trial.faster)
-    {
-        return next;
-    }
-    best
+    let pays = |kernels: &Kernels| {
+        #[cfg(target_arch = "x86_64")]
+        if kernels.isa() == IsaKind::Amx {
+            // SAFETY: there are kernels only where neither features nor the system's leave are missing.
+            return unsafe { trial() }.is_some_and(|trial| trial.faster);
+        }
+        let _ = kernels;
+        true
+    };
+    IsaKind::ALL.into_iter().rev().filter_map(of).find(pays).unwrap_or(Kernels::scalar())
 }
 
 /// As [`kernels`], of the instruction set of that name; without one, of what [`ISA_VARIABLE`] names, if it is set.
@@ -114,10 +114,8 @@ fn missing(isa: IsaKind) -> Vec<&'static str> {
         IsaKind::Amx => {
             let mut missing = missing(IsaKind::Avx512);
             missing.extend(absent(tiles::needs()));
-            static EQUAL: OnceLock<bool> = OnceLock::new();
             // SAFETY: neither the features that the proofs stand for are missing, nor the system's leave.
-            let equal = || unsafe { tiles::compare(&amx(), &avx512()) }.is_some_and(|trial| trial.equal);
-            if missing.is_empty() && !EQUAL.get_or_init(equal) {
+            if missing.is_empty() && !unsafe { trial() }.is_some_and(|trial| trial.equal) {
                 missing.push("tiles that multiply as they should");
             }
             return missing;
@@ -209,6 +207,17 @@ unsafe fn avx512() -> Kernels {
 unsafe fn amx() -> Kernels {
     // SAFETY: the caller's promise.
     Kernels::amx(unsafe { Amx::assume(Avx512::assume()) })
+}
+
+/// Tiles beside AVX-512, tried once.
+///
+/// # Safety
+/// As of [`amx`].
+#[cfg(target_arch = "x86_64")]
+unsafe fn trial() -> Option<tiles::Trial> {
+    static TRIAL: OnceLock<Option<tiles::Trial>> = OnceLock::new();
+    // SAFETY: the caller's promise.
+    *TRIAL.get_or_init(|| unsafe { tiles::compare(&amx(), &avx512()) })
 }
 
 #[cfg(test)]

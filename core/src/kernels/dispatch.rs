@@ -103,15 +103,15 @@ impl fmt::Display for MatmulError {
 
 impl core::error::Error for MatmulError {}
 
-/// Rows that a thread claims at a time of a few tokens: enough to hide the claim, few enough that they stay in the cache
-/// from token to token.
+/// Rows that a thread claims at a time at least: enough to hide the claim, few enough that they stay in the cache from token
+/// to token.
 const CHUNK_ROWS: usize = 64;
 
-/// Rows that a thread claims at a time of `rows` for one token. Kernels lay out the activations once a claim, so the
-/// more the better, as long as the last claim keeps nobody waiting.
-fn chunk_rows(rows: usize, threads: usize) -> usize {
-    let eighth = rows.checked_div(threads.saturating_mul(8)).unwrap_or(rows);
-    (eighth / CHUNK_ROWS * CHUNK_ROWS).clamp(CHUNK_ROWS, 4 * CHUNK_ROWS)
+/// Rows that a thread claims at a time of `rows` where the kernel lays out the activations once a claim: the more the
+/// better, as long as the last claim keeps nobody waiting, so at best `claims` a thread.
+fn chunk_rows(rows: usize, threads: usize, claims: usize) -> usize {
+    let share = rows.checked_div(threads.saturating_mul(claims)).unwrap_or(rows);
+    (share / CHUNK_ROWS * CHUNK_ROWS).clamp(CHUNK_ROWS, 32 / claims * CHUNK_ROWS)
 }
 
 /// Tokens up to which rows are multiplied with one at a time, a chunk of them staying in the cache: unpacking a panel
@@ -174,9 +174,10 @@ pub fn dispatch_matmul(
     let out = SharedOut::new(OutCols::new(out, batch, n));
     let threads = compute.executor.threads();
     let chunk_rows = match batch {
-        1 => chunk_rows(rows, threads),
+        1 => chunk_rows(rows, threads, 8),
+        // More to lay out than for one token.
         #[cfg(feature = "batch")]
-        _ if batch > FEW_TOKENS => kernels.batch_claim(rows, threads),
+        _ if batch > FEW_TOKENS && kernels.lays_out_batches() => chunk_rows(rows, threads, 4),
         _ => CHUNK_ROWS,
     };
     let chunks = rows.div_ceil(chunk_rows);

@@ -177,10 +177,11 @@ impl Kernels {
         }
     }
 
-    /// Rows that a thread claims at a time of `rows` in a batch, where `threads` share them.
+    /// Whether [`matmul`](Self::matmul) lays out all activations once a call, so that calls for many rows are cheaper
+    /// than many for few.
     #[cfg(feature = "batch")]
-    pub(super) const fn batch_claim(&self, rows: usize, threads: usize) -> usize {
-        self.matmul.claim(rows, threads)
+    pub(super) const fn lays_out_batches(&self) -> bool {
+        self.matmul.lays_out()
     }
 
     /// A token at a time needs no more for many.

@@ -51,18 +51,53 @@ static CONFIG: Config = {
     config
 };
 
+/// Loads a tile from `$from`, `$k` times `$each` bytes on.
+macro_rules! load {
+    ($tile:literal, $from:literal, $each:literal, $k:literal) => {
+        concat!("tileloadd tmm", $tile, ", [{", $from, "} + {row} + ", $each, " * ", $k, "]\n")
+    };
+}
+/// Multiplies tiles of weights and digits, and adds to a tile of sums.
+macro_rules! multiply {
+    ($sum:literal, $weights:literal, $digits:literal) => {
+        concat!("tdpbssd tmm", $sum, ", tmm", $weights, ", tmm", $digits, "\n")
+    };
+}
+
+/// Step `$k`: one or two planes of weights times one or two groups of digits. Where there is one group, both are it.
+macro_rules! step {
+    (1, 1, $k:literal) => {
+        concat!(load!(4, "weights", 1024, $k), load!(6, "first", 1024, $k), multiply!(0, 4, 6))
+    };
+    (1, 2, $k:literal) => {
+        concat!(step!(1, 1, $k), load!(7, "second", 1024, $k), multiply!(1, 4, 7))
+    };
+    (2, 1, $k:literal) => {
+        concat!(
+            load!(4, "weights", 2048, $k),
+            load!(6, "first", 1024, $k),
+            multiply!(0, 4, 6),
+            load!(5, "weights", "1024 + 2048", $k),
+            multiply!(1, 5, 6),
+        )
+    };
+    (2, 2, $k:literal) => {
+        concat!(step!(2, 1, $k), load!(7, "second", 1024, $k), multiply!(2, 4, 7), multiply!(3, 5, 7),)
+    };
+}
+
 /// One super-block's tiles in one stretch of assembly, so that no register is live between two. In tiles 0 to 3 are the sums,
-/// 4 and 5 hold planes of weights, 6 and 7 digits of the groups; `$body` is the code of a step.
+/// 4 and 5 hold planes of weights, 6 and 7 digits of the groups.
 macro_rules! products {
-    ($weights:ident, $first:expr, $second:expr, $to:ident, [$($sum:literal)*],
-        $step:ident, [$($store:literal)*]) => {
+    ($weights:ident, $first:ident, $second:ident, $to:ident, $planes:tt, $groups:tt, [$($sum:literal)*]) => {
         asm!(
             $(concat!("tilezero tmm", $sum),)*
-            $step!("0"),
-            $step!("1"),
-            $step!("2"),
-            $step!("3"),
-            $(concat!("tilestored [{to} + {row} + 1024 * ", $store, "], tmm", $store),)*
+            step!($planes, $groups, 0),
+            step!($planes, $groups, 1),
+            step!($planes, $groups, 2),
+            step!($planes, $groups, 3),
+            $(concat!("tilestored [{to} + {row} + 1024 * ", $sum, "], tmm", $sum),)*
+            "/* {second} */",
             weights = in(reg) $weights.as_ptr(),
             first = in(reg) $first,
             second = in(reg) $second,
@@ -71,81 +106,6 @@ macro_rules! products {
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack, preserves_flags),
-        )
-    };
-}
-
-macro_rules! one_by_one {
-    ($k:literal) => {
-        concat!(
-            "tileloadd tmm4, [{weights} + {row} + 1024 * ",
-            $k,
-            "]\n",
-            "tileloadd tmm6, [{first} + {row} + 1024 * ",
-            $k,
-            "]\n",
-            "tdpbssd tmm0, tmm4, tmm6\n",
-            "/* {second} */",
-        )
-    };
-}
-
-macro_rules! one_by_two {
-    ($k:literal) => {
-        concat!(
-            "tileloadd tmm4, [{weights} + {row} + 1024 * ",
-            $k,
-            "]\n",
-            "tileloadd tmm6, [{first} + {row} + 1024 * ",
-            $k,
-            "]\n",
-            "tdpbssd tmm0, tmm4, tmm6\n",
-            "tileloadd tmm7, [{second} + {row} + 1024 * ",
-            $k,
-            "]\n",
-            "tdpbssd tmm1, tmm4, tmm7",
-        )
-    };
-}
-
-macro_rules! two_by_one {
-    ($k:literal) => {
-        concat!(
-            "tileloadd tmm4, [{weights} + {row} + 2048 * ",
-            $k,
-            "]\n",
-            "tileloadd tmm6, [{first} + {row} + 1024 * ",
-            $k,
-            "]\n",
-            "tdpbssd tmm0, tmm4, tmm6\n",
-            "tileloadd tmm5, [{weights} + {row} + 2048 * ",
-            $k,
-            " + 1024]\n",
-            "tdpbssd tmm1, tmm5, tmm6\n",
-            "/* {second} */",
-        )
-    };
-}
-
-macro_rules! two_by_two {
-    ($k:literal) => {
-        concat!(
-            "tileloadd tmm4, [{weights} + {row} + 2048 * ",
-            $k,
-            "]\n",
-            "tileloadd tmm6, [{first} + {row} + 1024 * ",
-            $k,
-            "]\n",
-            "tdpbssd tmm0, tmm4, tmm6\n",
-            "tileloadd tmm5, [{weights} + {row} + 2048 * ",
-            $k,
-            " + 1024]\n",
-            "tdpbssd tmm1, tmm5, tmm6\n",
-            "tileloadd tmm7, [{second} + {row} + 1024 * ",
-            $k,
-            "]\n",
-            "tdpbssd tmm2, tmm4, tmm7\n",
-            "tdpbssd tmm3, tmm5, tmm7",
         )
     };
 }
@@ -179,12 +139,10 @@ impl Tiles for Amx {
         // writes one of the `P · G` matrices of as many bytes.
         unsafe {
             match (P, G) {
-                (1, 1) => products!(weights, first, second, to, ["0"], one_by_one, ["0"]),
-                (1, _) => products!(weights, first, second, to, ["0" "1"], one_by_two, ["0" "1"]),
-                (_, 1) => products!(weights, first, second, to, ["0" "1"], two_by_one, ["0" "1"]),
-                _ => products!(
-                    weights, first, second, to, ["0" "1" "2" "3"], two_by_two, ["0" "1" "2" "3"]
-                ),
+                (1, 1) => products!(weights, first, second, to, 1, 1, [0]),
+                (1, _) => products!(weights, first, second, to, 1, 2, [0 1]),
+                (_, 1) => products!(weights, first, second, to, 2, 1, [0 1]),
+                _ => products!(weights, first, second, to, 2, 2, [0 1 2 3]),
             }
         }
     }

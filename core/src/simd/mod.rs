@@ -7,6 +7,8 @@
 //! tokens, `Lanes` for sixteen f32. Kernels are written once over them; an entry
 //! point with `#[target_feature]` instantiates them for each instruction set, so that everything inlines into it.
 
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(crate) mod detected;
 pub(crate) mod ints;
 mod kind;
 pub mod lanes;

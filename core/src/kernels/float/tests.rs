@@ -4,6 +4,8 @@ use super::*;
 use crate::kernels::Kernels;
 use crate::quant::WeightFormat;
 use crate::quant::float::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::detected::{avx2, avx512};
 use std::{vec, vec::Vec};
 
 /// Everything that runs here; the portable kernels first.
@@ -29,23 +31,6 @@ fn all_kernels() -> Vec<Kernels> {
     // SAFETY: the target has Advanced SIMD.
     all.push(Kernels::neon(unsafe { crate::simd::neon::Neon::assume() }));
     all
-}
-
-#[cfg(target_arch = "x86_64")]
-fn avx2() -> bool {
-    std::is_x86_feature_detected!("avx2")
-        && std::is_x86_feature_detected!("fma")
-        && std::is_x86_feature_detected!("f16c")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn avx512() -> bool {
-    avx2()
-        && std::is_x86_feature_detected!("avx512f")
-        && std::is_x86_feature_detected!("avx512bw")
-        && std::is_x86_feature_detected!("avx512dq")
-        && std::is_x86_feature_detected!("avx512vl")
-        && std::is_x86_feature_detected!("avx512vnni")
 }
 
 /// xorshift64*, Vigna 2016.

@@ -71,23 +71,12 @@ impl Table {
         if tiles > panels { tiles } else { panels }
     }
 
-    /// Rows that a thread claims at a time of `rows`, where `threads` share them.
-    ///
-    /// Without tiles as few as stay in the first-level cache while some tokens pass. A kernel with tiles lays out all
-    /// activations once a claim, which is to be a small part of its work.
-    pub(super) const fn claim(&self, rows: usize, threads: usize) -> usize {
-        let threads = if threads > 0 { threads } else { 1 };
-        let quarter = rows / (4 * threads) / CLAIM * CLAIM;
-        match self.tiles {
-            true if quarter > 8 * CLAIM => 8 * CLAIM,
-            true if quarter > CLAIM => quarter,
-            _ => CLAIM,
-        }
+    /// Whether kernels lay out all activations once a call, so that calls for many rows are cheaper than many for few.
+    pub(super) const fn lays_out(&self) -> bool {
+        self.tiles
     }
 }
 
-/// Rows that a thread claims at a time at least.
-const CLAIM: usize = 64;
 /// Tokens in a block at most.
 const BLOCK_TOKENS: usize = 128;
 /// The tile has room for a whole number of this many, of which every [`PanelIsa::TOKENS`] is a divisor.

@@ -5,6 +5,8 @@ use crate::kernels::{ActKind, ActToken, Acts, ActsMut, Mode, OutCols, matvec};
 use crate::quant::WeightFormat;
 use crate::quant::float::f16_to_f32;
 use crate::simd::IsaKind;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::detected::{avx2, avx512, avxvnni};
 use std::vec::Vec;
 use std::{format, print, println, vec};
 
@@ -276,24 +278,18 @@ fn check(
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-fn avx512() -> bool {
-    use std::is_x86_feature_detected as has;
-    has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx512vnni")
-}
-
 /// The tables that this CPU can run.
 fn tables() -> Vec<(&'static str, Table, &'static matvec::Table)> {
     #[allow(unused_mut, reason = "elsewhere there are no others")]
     let mut tables = vec![("scalar", Table::SCALAR, &matvec::SCALAR)];
     #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("f16c") {
+    if avx2() {
         tables.push(("avx2", Table::AVX2, &matvec::AVX2));
     } else {
         println!("left out: avx2, which this CPU lacks");
     }
     #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avxvnni") {
+    if avxvnni() {
         tables.push(("avxvnni", Table::AVXVNNI, &matvec::AVXVNNI));
     } else {
         println!("left out: avxvnni, which this CPU lacks");
