@@ -9,6 +9,8 @@
 
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) mod detected;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod frame;
 pub(crate) mod ints;
 mod kind;
 pub mod lanes;

@@ -1,5 +1,16 @@
 //! What the batch multiplication needs of an instruction set: vectors whose lanes are the rows of a panel.
 
+/// Runs the body for each step below `$steps`, at most 8, in straight code: the end of so short a loop would be
+/// mispredicted as often as not.
+macro_rules! unrolled {
+    ($s:ident in 0..$steps:ident $body:block) => { unrolled!(@ $s, $steps, $body, 0 1 2 3 4 5 6 7) };
+    (@ $s:ident, $steps:ident, $body:block, $($i:literal)*) => {
+        $(if $i < $steps {
+            let $s = $i;
+            $body
+        })*
+    };
+}
 /// Operations on a panel of `R` rows. Weights lie in steps of four: `[step][row][4]`, digits of an activation are
 /// broadcast four at a time, every sum has one lane a row.
 ///
@@ -23,7 +34,10 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     const KEEP_SUMS: bool = false;
 
     /// How much too large [`wide_dot`](Self::wide_dot) takes each weight.
-    const WIDE_OFFSET: i32;
+    const WIDE_OFFSET: i32 = 0;
+    /// Whether [`wide_dot`](Self::wide_dot) takes a digit `q` as `-1 - q` where the weight is negative, and the weight
+    /// without its sign, so that the magnitudes of the negative weights are missing from the sums.
+    const WIDE_MAGNITUDES: bool = false;
 
     /// Four weights of each row.
     type Weights: Copy;
@@ -59,6 +73,18 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     fn fold_scaled(self, acc: Self::Ints, part: Self::Part, scale: Self::Ints) -> Self::Ints;
     /// `acc + part`.
     fn fold(self, acc: Self::Ints, part: Self::Part) -> Self::Ints;
+
+    /// `isum + part · scale`, or `isum + part` without a scale, of the products of `S` steps and `T` tokens, which a part holds.
+    #[inline(always)]
+    fn fold_dots<const S: usize, const T: usize>(
+        self,
+        isum: &mut [Self::Ints; T],
+        w: &[[[u8; 4]; R]; S],
+        q: [&[[i8; 4]; S]; T],
+        scale: Option<&[i32; R]>,
+    ) {
+        fold_dots(self, isum, w, q, scale);
+    }
 
     /// Adds the products of `S` (4 or 8) steps of signed weights and of `T` tokens; [`SIGNED`](Self::SIGNED) only. The sums
     /// are in an order of the instruction set's own until [`settle`](Self::settle) puts each in its place.
@@ -99,9 +125,20 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// No products yet.
     fn wide_part(self) -> Self::WidePart;
-    /// Adds the products of weights in -128..=127, read as signed bytes, and taken
-    /// [`WIDE_OFFSET`](Self::WIDE_OFFSET) too large, with digits in -128..=127; good for up to 64 steps.
+    /// Adds the products of weights in -128..=127, read as signed bytes, and taken as
+    /// [`WIDE_OFFSET`](Self::WIDE_OFFSET) and [`WIDE_MAGNITUDES`](Self::WIDE_MAGNITUDES) say, with digits in -128..=127;
+    /// good for up to 64 steps.
     fn wide_dot(self, part: Self::WidePart, w: Self::Weights, q: Self::Digits) -> Self::WidePart;
+    /// [`wide_dot`](Self::wide_dot) of eight steps and `T` tokens.
+    #[inline(always)]
+    fn wide_dots<const T: usize>(
+        self,
+        part: [Self::WidePart; T],
+        w: &[[[u8; 4]; R]; 8],
+        q: [&[[i8; 4]; 8]; T],
+    ) -> [Self::WidePart; T] {
+        wide_dots(self, part, w, q)
+    }
     /// The sums.
     fn wide_sum(self, part: Self::WidePart) -> Self::Ints;
 
@@ -134,4 +171,47 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     fn pair_sums(self, sums: &[i16; 16]) -> [i32; 4];
     /// Asks for the cache line of `at`, wherever it points.
     fn prefetch(self, at: *const u8);
+}
+
+/// [`PanelIsa::fold_dots`] by the other operations.
+#[inline(always)]
+pub(super) fn fold_dots<I: PanelIsa<R>, const R: usize, const S: usize, const T: usize>(
+    isa: I,
+    isum: &mut [I::Ints; T],
+    w: &[[[u8; 4]; R]; S],
+    q: [&[[i8; 4]; S]; T],
+    scale: Option<&[i32; R]>,
+) {
+    let scale = scale.map(|scale| isa.load_i32(scale));
+    let mut part = [isa.part(); T];
+    unrolled!(s in 0..S {
+        let w = isa.weights(&w[s]);
+        for t in 0..T {
+            part[t] = isa.dot(part[t], w, isa.digits(q[t][s]));
+        }
+    });
+    for t in 0..T {
+        isum[t] = match scale {
+            Some(scale) => isa.fold_scaled(isum[t], part[t], scale),
+            None => isa.fold(isum[t], part[t]),
+        };
+    }
+}
+
+/// [`PanelIsa::wide_dots`] by the other operations.
+#[inline(always)]
+pub(super) fn wide_dots<I: PanelIsa<R>, const R: usize, const T: usize>(
+    isa: I,
+    mut part: [I::WidePart; T],
+    w: &[[[u8; 4]; R]; 8],
+    q: [&[[i8; 4]; 8]; T],
+) -> [I::WidePart; T] {
+    const STEPS: usize = 8;
+    unrolled!(s in 0..STEPS {
+        let w = isa.weights(&w[s]);
+        for t in 0..T {
+            part[t] = isa.wide_dot(part[t], w, isa.digits(q[t][s]));
+        }
+    });
+    part
 }

@@ -15,18 +15,6 @@ const fn part_steps(products: usize, max_stored: usize, group_steps: usize) -> u
     1 << steps.ilog2()
 }
 
-/// Runs the body for each step below `$steps`, at most 8, in straight code: the end of so short a loop would be
-/// mispredicted as often as not.
-macro_rules! unrolled {
-    ($s:ident in 0..$steps:ident $body:block) => { unrolled!(@ $s, $steps, $body, 0 1 2 3 4 5 6 7) };
-    (@ $s:ident, $steps:ident, $body:block, $($i:literal)*) => {
-        $(if $i < $steps {
-            let $s = $i;
-            $body
-        })*
-    };
-}
-
 /// Adds unit `unit` (of `count` blocks) of the panel's rows times each of `tokens`, of `P` planes, to the tokens'
 /// accumulators.
 #[inline(always)]
@@ -174,6 +162,42 @@ where
     isa.settle(isum)
 }
 
+/// Sums of the digits of a super-block's groups, in pairs, of which there are half as many as groups.
+#[inline(always)]
+fn group_sums<I, F, const R: usize, const B: usize, const N: usize>(isa: I, sums: &[i16]) -> [i32; 8]
+where
+    I: PanelIsa<R>,
+    F: PanelFormat<B, N>,
+{
+    let sums = sums.first_chunk::<16>().expect("a super-block has 16 sums");
+    let mut s = [0; 8];
+    if F::GROUP_STEPS == 8 {
+        s[..4].copy_from_slice(&isa.pair_sums(sums));
+    } else {
+        for (s, sums) in s.iter_mut().zip(sums.as_chunks::<2>().0) {
+            *s = pair(i32::from(sums[0]), i32::from(sums[1]));
+        }
+    }
+    s
+}
+
+/// Adds a group's products with stored weights to the sums of the block, in parts of `S` steps.
+#[inline(always)]
+fn fold_parts<I, const R: usize, const S: usize, const T: usize>(
+    isa: I,
+    isum: &mut [I::Ints; T],
+    w: &[[[u8; 4]; R]],
+    q: [&[[i8; 4]]; T],
+    scale: Option<&[i32; R]>,
+) where
+    I: PanelIsa<R>,
+{
+    let q = q.map(|q| q.as_chunks::<S>().0);
+    for (part, w) in w.as_chunks::<S>().0.iter().enumerate() {
+        isa.fold_dots(isum, w, q.map(|q| &q[part]), scale);
+    }
+}
+
 /// `isum` and, if the format has minimums, `msum` or `ysum` of one block and plane.
 #[inline(always)]
 fn sums_of_plane<I, F, const R: usize, const B: usize, const N: usize, const T: usize>(
@@ -195,17 +219,15 @@ where
         isum = signed_sums::<I, F, R, B, N, T>(isa, panel, w, q);
     } else if F::MAX_STORED == SIGNED_BYTES {
         let mut part = [isa.wide_part(); T];
-        for first in (0..N).step_by(8) {
-            const STEPS: usize = 8;
-            unrolled!(s in 0..STEPS {
-                let w = isa.weights(&w[first + s]);
-                for t in 0..T {
-                    part[t] = isa.wide_dot(part[t], w, isa.digits(q[t][first + s]));
-                }
-            });
+        let q = q.map(|q| q.as_chunks::<8>().0);
+        for (i, w) in w.as_chunks::<8>().0.iter().enumerate() {
+            part = isa.wide_dots(part, w, q.map(|q| &q[i]));
         }
         for t in 0..T {
             isum[t] = isa.wide_sum(part[t]);
+            if I::WIDE_MAGNITUDES {
+                isum[t] = isa.add_i32(isum[t], isa.load_i32(&panel.offsets[block]));
+            }
             if I::WIDE_OFFSET != 0 {
                 let sum: i32 = sums[t][..4 * N / sum_len(N)].iter().map(|&s| i32::from(s)).sum();
                 isum[t] = isa.add_i32(isum[t], isa.splat_i32(-I::WIDE_OFFSET * sum));
@@ -214,23 +236,14 @@ where
     } else {
         let steps = const { part_steps(I::PART_PRODUCTS, F::MAX_STORED, F::GROUP_STEPS) };
         for g in 0..N / F::GROUP_STEPS {
-            let scale = if scaled { isa.load_i32(&panel.scales[g]) } else { zero };
-            for first in (0..F::GROUP_STEPS).step_by(steps) {
-                let mut part = [isa.part(); T];
-                let first = g * F::GROUP_STEPS + first;
-                unrolled!(s in 0..steps {
-                    let w = isa.weights(&w[first + s]);
-                    for t in 0..T {
-                        part[t] = isa.dot(part[t], w, isa.digits(q[t][first + s]));
-                    }
-                });
-                for t in 0..T {
-                    isum[t] = if scaled {
-                        isa.fold_scaled(isum[t], part[t], scale)
-                    } else {
-                        isa.fold(isum[t], part[t])
-                    };
-                }
+            let scale = scaled.then(|| &panel.scales[g]);
+            let group = g * F::GROUP_STEPS..(g + 1) * F::GROUP_STEPS;
+            let (w, q) = (&w[group.clone()], q.map(|q| &q[group.clone()]));
+            match steps {
+                8 => fold_parts::<I, R, 8, T>(isa, &mut isum, w, q, scale),
+                4 => fold_parts::<I, R, 4, T>(isa, &mut isum, w, q, scale),
+                2 => fold_parts::<I, R, 2, T>(isa, &mut isum, w, q, scale),
+                _ => fold_parts::<I, R, 1, T>(isa, &mut isum, w, q, scale),
             }
         }
     }
@@ -246,21 +259,12 @@ where
     } else {
         let pairs = N / F::GROUP_STEPS / 2;
         for t in 0..T {
-            let sums = sums[t].first_chunk::<16>().expect("a super-block has 16 sums");
-            let mut s = [0; 8];
-            if F::GROUP_STEPS == 8 {
-                s[..4].copy_from_slice(&isa.pair_sums(sums));
-            } else {
-                for (s, sums) in s.iter_mut().zip(sums.as_chunks::<2>().0) {
-                    *s = pair(i32::from(sums[0]), i32::from(sums[1]));
-                }
-            }
-            for j in 0..pairs {
+            for (j, &s) in group_sums::<I, F, R, B, N>(isa, sums[t])[..pairs].iter().enumerate() {
                 if F::OFFSET != 0 && !I::SIGNED {
-                    isum[t] = isa.dot_pairs(isum[t], &panel.offsets[j], s[j]);
+                    isum[t] = isa.dot_pairs(isum[t], &panel.offsets[j], s);
                 }
                 if F::TERM == Term::MinusMins {
-                    msum[t] = isa.dot_pairs(msum[t], &panel.mins[j], s[j]);
+                    msum[t] = isa.dot_pairs(msum[t], &panel.mins[j], s);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! A panel: one unit of some rows, unpacked and transposed.
 
-use super::format::{PanelFormat, Term, half_to_single};
+use super::format::{PanelFormat, SIGNED_BYTES, Term, half_to_single};
 use crate::simd::panel::PanelIsa;
 
 /// Steps of four weights in a unit: a super-block, or eight blocks of 32.
@@ -17,7 +17,8 @@ pub(super) struct Panel<const R: usize> {
     columns: [[[u8; 4]; R]; COLUMNS],
     /// Scales of the groups, in the form that the instruction set multiplies with.
     pub(super) scales: [[i32; R]; 16],
-    /// What the sums of the activations are multiplied with to undo the offset of the stored weights, in pairs.
+    /// What the sums of the activations are multiplied with to undo the offset of the stored weights, in pairs. Of blocks
+    /// of signed bytes: their negative weights' magnitudes, added up.
     pub(super) offsets: [[i32; R]; 8],
     /// Minimums, in pairs of the sums that they belong to.
     pub(super) mins: [[i32; R]; 8],
@@ -103,6 +104,24 @@ impl<const R: usize> Panel<R> {
         }
         if scaled {
             self.spread::<I, F, B, N>();
+        }
+        if F::MAX_STORED == SIGNED_BYTES && I::WIDE_MAGNITUDES {
+            self.add_magnitudes::<N>(count);
+        }
+    }
+
+    /// Adds up the magnitudes of the negative weights of each block.
+    #[inline(always)]
+    fn add_magnitudes<const N: usize>(&mut self, count: usize) {
+        for (weights, sums) in self.columns.as_chunks::<N>().0.iter().zip(&mut self.offsets).take(count) {
+            *sums = [0; R];
+            for rows in weights {
+                for r in 0..R {
+                    for w in rows[r] {
+                        sums[r] -= i32::from(w as i8).min(0);
+                    }
+                }
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! Panels of 16 rows, in pairs of registers of 8.
 
 use super::Avx2;
-use crate::simd::{isa_ops, panel::PanelIsa};
+use super::four::{fold4_4, fold4_8, wide4};
+use crate::simd::isa_ops;
+use crate::simd::panel::{PanelIsa, fold_dots, wide_dots};
 use core::arch::x86_64::*;
 
-const R: usize = 16;
-type Pair = [__m256i; 2];
+pub(super) const R: usize = 16;
+pub(super) type Pair = [__m256i; 2];
 
 /// Loads 16 dwords.
 #[target_feature(enable = "avx2")]
@@ -26,6 +28,18 @@ fn in_order(mut x: __m256i) -> __m256i {
     // SAFETY: no instruction at all; the register keeps its value.
     unsafe { core::arch::asm!("/* {0} */", inout(ymm_reg) x, options(nomem, nostack, preserves_flags)) };
     x
+}
+
+/// The `N` elements that `x` has.
+#[inline(always)]
+fn all<E, const N: usize>(x: &[E]) -> &[E; N] {
+    x.try_into().ok().expect("as many elements")
+}
+
+/// As [`all`].
+#[inline(always)]
+fn all_mut<E, const N: usize>(x: &mut [E]) -> &mut [E; N] {
+    x.try_into().ok().expect("as many elements")
 }
 
 /// Transposes a square of 8 rows and 8 columns.
@@ -86,7 +100,7 @@ impl PanelIsa<R> for Avx2 {
     const TOKENS: usize = 4;
     const PART_PRODUCTS: usize = 2;
     const PAIRED_SCALES: bool = true;
-    const WIDE_OFFSET: i32 = 0;
+    const WIDE_MAGNITUDES: bool = true;
     type Weights = Pair;
     type Digits = __m256i;
     type Part = Pair;
@@ -103,6 +117,44 @@ impl PanelIsa<R> for Avx2 {
     ) {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe { transpose(rows, panel, columns) }
+    }
+
+    #[inline(always)]
+    fn fold_dots<const S: usize, const T: usize>(
+        self,
+        isum: &mut [Pair; T],
+        w: &[[[u8; 4]; R]; S],
+        q: [&[[i8; 4]; S]; T],
+        scale: Option<&[i32; R]>,
+    ) {
+        // Without scales there is one part a block, which needs no memory; parts of two steps would wait for it.
+        let (Some(scale), true) = (scale, T == 4 && matches!(S, 4 | 8)) else {
+            return fold_dots(self, isum, w, q, scale);
+        };
+        let (isum, q): (&mut [Pair; 4], &[_; 4]) = (all_mut(isum), all(&q));
+        // SAFETY: a value of this type exists only where the feature is available.
+        unsafe {
+            match S {
+                8 => fold4_8(isum, all(w), q.map(|q| all(q)), scale),
+                _ => fold4_4(isum, all(w), q.map(|q| all(q)), scale),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn wide_dots<const T: usize>(
+        self,
+        mut part: [Pair; T],
+        w: &[[[u8; 4]; R]; 8],
+        q: [&[[i8; 4]; 8]; T],
+    ) -> [Pair; T] {
+        if T != 4 {
+            return wide_dots(self, part, w, q);
+        }
+        let part4: &mut [Pair; 4] = all_mut(&mut part);
+        // SAFETY: a value of this type exists only where the feature is available.
+        *part4 = unsafe { wide4(*part4, w, *all(&q)) };
+        part
     }
 
     isa_ops! { Avx2, "avx2,fma,f16c";
@@ -133,20 +185,18 @@ impl PanelIsa<R> for Avx2 {
 
         fn wide_part() -> Pair { [_mm256_setzero_si256(); 2] }
         fn wide_dot(p: Pair, w: Pair, q: __m256i) -> Pair {
-            // vpmaddubsw would saturate. Instead a weight becomes the upper byte of a 16-bit lane, 256 times
-            // itself: the first and third by a shift, the second and fourth by a mask. 64 steps sum to at most
-            // 256·256·2^14 = 2^30.
-            let upper = _mm256_set1_epi16(-256);
-            let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(q));
-            let odd = _mm256_srai_epi16::<8>(q);
+            // Magnitudes up to 128 are unsigned bytes, a digit and its complement are in -128..=127: two products of a lane
+            // are in -32768..=32512.
+            let one = _mm256_set1_epi16(1);
             let mut out = p;
             for (out, w) in out.iter_mut().zip(w) {
-                let sum = _mm256_add_epi32(*out, _mm256_madd_epi16(_mm256_slli_epi16::<8>(w), even));
-                *out = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_and_si256(w, upper), odd));
+                let negative = _mm256_cmpgt_epi8(_mm256_setzero_si256(), w);
+                let products = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_xor_si256(q, negative));
+                *out = _mm256_add_epi32(*out, _mm256_madd_epi16(products, one));
             }
             out
         }
-        fn wide_sum(p: Pair) -> Pair { [_mm256_srai_epi32::<8>(p[0]), _mm256_srai_epi32::<8>(p[1])] }
+        fn wide_sum(p: Pair) -> Pair { p }
 
         fn splat_i32(x: i32) -> Pair { [_mm256_set1_epi32(x); 2] }
         fn add_i32(a: Pair, b: Pair) -> Pair { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }

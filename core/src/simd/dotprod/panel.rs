@@ -98,7 +98,6 @@ impl PanelIsa<R> for Dotprod {
     const SIGNED: bool = true;
     // 8 registers of integer sums, 8 of floats, weights and digits in 6.
     const KEEP_SUMS: bool = true;
-    const WIDE_OFFSET: i32 = 0;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Ints;

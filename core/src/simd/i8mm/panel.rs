@@ -126,7 +126,6 @@ impl PanelIsa<R> for I8mm {
     const PAIRS: bool = true;
     // 8 registers of integer sums, 8 of floats, a weight's and 4 of digits.
     const KEEP_SUMS: bool = true;
-    const WIDE_OFFSET: i32 = 0;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Ints;

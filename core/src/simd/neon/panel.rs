@@ -77,7 +77,6 @@ impl PanelIsa<R> for Neon {
     const TOKENS: usize = 4;
     const PART_PRODUCTS: usize = 1;
     const PAIRED_SCALES: bool = false;
-    const WIDE_OFFSET: i32 = 0;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Part;

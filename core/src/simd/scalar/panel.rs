@@ -19,7 +19,6 @@ impl PanelIsa<R> for Scalar {
     const TOKENS: usize = 1;
     const PART_PRODUCTS: usize = 0;
     const PAIRED_SCALES: bool = false;
-    const WIDE_OFFSET: i32 = 0;
     type Weights = [[u8; 4]; R];
     type Digits = [i8; 4];
     type Part = [i32; R];
