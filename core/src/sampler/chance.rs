@@ -3,13 +3,13 @@
 //! Filters leave a list of candidates: in order of rank after top-k, else of id. Without a filter nothing is listed, and
 //! the draw is among all logits.
 
-use super::cut::{last_of_min_p, last_of_top_p};
+use super::cut::{last_of_min_p, last_of_sorted, last_of_top_p};
 use super::group::{GROUP, Group, group, groups, largest, likeliest_of, not_finite};
 use super::rng::Rng;
 use super::weight::{Numbers, Scale, sum};
 use super::{Candidate, SampleError, SamplerParams};
 use crate::part::{extend, part_mut, push, resize};
-use crate::sort::{smallest_first, sort_by_key};
+use crate::sort::{smallest_first, sort};
 use alloc::vec::Vec;
 
 /// The random numbers, and memory to choose in.
@@ -102,7 +102,7 @@ impl Memory {
                 scale.weights(&group, weights);
                 sum(weights)
             };
-            let place = draw(groups(candidates.len()), sums, weigh, rng);
+            let place = draw(groups(candidates.len()), sums, &weigh, rng);
             return Ok(candidates.get(place).map_or(0, |c| c.id()));
         }
         let weigh = |index: usize, weights: &mut Numbers| {
@@ -112,7 +112,7 @@ impl Memory {
             scale.weights(logits.group(index, &mut [0.0; GROUP]), weights);
             sum(weights)
         };
-        Ok(draw(largest.len(), sums, weigh, rng) as u32)
+        Ok(draw(largest.len(), sums, &weigh, rng) as u32)
     }
 
     /// Notes each group's largest logit. The first group that has the largest of all, and that.
@@ -136,29 +136,28 @@ impl Memory {
     pub(super) fn filter(&mut self, params: &SamplerParams, logits: Logits<'_>, most: f32) -> bool {
         let plain = Scale::new(most, 1.0);
         let (top_p, min_p) = (f64::from(params.top_p), f64::from(params.min_p));
-        let last_of_min_p = (min_p > 0.0).then(|| last_of_min_p(min_p, most, plain));
         let k = params.top_k as usize;
-        if k == 0 || k >= logits.len() {
-            let last_of_top_p = (top_p < 1.0).then(|| last_of_top_p(self, logits, top_p, plain));
-            let Some(last) = last_of_top_p.into_iter().chain(last_of_min_p).min() else { return false };
-            self.list(logits, last);
-            return true;
+        let by_rank = k > 0 && k < logits.len();
+        if by_rank {
+            self.list_top_k(logits, k);
         }
-        self.list_top_k(logits, k);
-        let candidates = &mut self.candidates;
-        if top_p < 1.0 {
-            let total: f64 = candidates.iter().map(|c| plain.weight(c.logit())).sum();
-            let mut sum = 0.0;
-            let last = candidates.iter().position(|c| {
-                sum += plain.weight(c.logit());
-                sum >= top_p * total
-            });
-            candidates.truncate(last.map_or(usize::MAX, |last| last + 1));
+        let mut last = None;
+        if top_p < 1.0 && by_rank {
+            let total: f64 = self.candidates.iter().map(|c| plain.weight(c.logit())).sum();
+            last = last_of_sorted(&self.candidates, &mut 0.0, top_p * total, plain);
+        } else if top_p < 1.0 {
+            last = Some(last_of_top_p(self, logits, top_p, plain));
         }
-        if let Some(last) = last_of_min_p {
-            candidates.truncate(candidates.partition_point(|&c| c <= last));
+        if min_p > 0.0 {
+            let least = last_of_min_p(min_p, most, plain);
+            last = Some(last.map_or(least, |last| last.min(least)));
         }
-        true
+        match last {
+            Some(last) if by_rank => self.candidates.retain(|&c| c <= last),
+            Some(last) => self.list(logits, last),
+            None => {}
+        }
+        by_rank || last.is_some()
     }
 
     /// Makes all tokens up to rank `last` the candidates, in order of id.
@@ -187,8 +186,11 @@ impl Memory {
                 let index = candidates.get(n).map_or(0, |c| c.id() as usize);
                 list_group(candidates, logits, index, Candidate::new(least, u32::MAX as usize));
             }
-            candidates.copy_within(k.., 0);
-            candidates.truncate(candidates.len() - k);
+            let mut place = 0;
+            candidates.retain(|_| {
+                place += 1;
+                place > k
+            });
         } else {
             self.list(logits, Candidate::new(f32::MIN, u32::MAX as usize));
         }
@@ -197,7 +199,7 @@ impl Memory {
             smallest_first(candidates, k);
             candidates.truncate(k);
         }
-        sort_by_key(candidates, |c| c);
+        sort(candidates);
     }
 }
 

@@ -6,12 +6,13 @@ use super::chance::{Logits, Memory};
 use super::group::GROUP;
 use super::weight::{Numbers, Scale, exp2};
 use crate::part::{part_mut, push};
-use crate::sort::{smallest_first, sort_by_key};
+use crate::sort::{smallest_first, sort};
 
 const BINS: usize = 256;
 
-/// The first part of a bin that is sorted; each further one is this many times larger.
-const SORT_FIRST: usize = 256;
+/// The first part of a bin that is sorted; each further one is this many times larger. Where a part is found by sorting
+/// all, it is all.
+const SORT_FIRST: usize = if cfg!(target_os = "none") { usize::MAX } else { 256 };
 const SORT_GROWTH: usize = 8;
 
 /// Half of 2^53, whose unit is 1: `x + ROUND` is `x` rounded.
@@ -89,25 +90,34 @@ pub(super) fn last_of_top_p(memory: &mut Memory, logits: Logits<'_>, top_p: f64,
 fn last_by_rank(candidates: &mut [Candidate], mut sum: f64, want: f64, scale: Scale) -> Candidate {
     let len = candidates.len();
     let (mut done, mut part) = (0, SORT_FIRST.min(len));
-    let mut last = Candidate::new(f32::NEG_INFINITY, 0);
     while done < len {
         let rest = part_mut(candidates, done, len - done);
         if part < len {
             smallest_first(rest, part - done);
         }
         let next = part_mut(rest, 0, part - done);
-        sort_by_key(next, |c| c);
-        for &candidate in &*next {
-            last = candidate;
-            sum += scale.weight(candidate.logit());
-            if sum >= want {
-                return last;
-            }
+        sort(next);
+        if let Some(last) = last_of_sorted(next, &mut sum, want, scale) {
+            return last;
         }
         done = part;
         part = part.saturating_mul(SORT_GROWTH).min(len);
     }
-    last
+    // By rounding the sum may stay below: then all are needed.
+    candidates.last().copied().unwrap_or(Candidate::last_of(u32::MAX))
+}
+
+/// The candidate of a sorted list at which the sum of the weights reaches `want`.
+pub(super) fn last_of_sorted(
+    candidates: &[Candidate],
+    sum: &mut f64,
+    want: f64,
+    scale: Scale,
+) -> Option<Candidate> {
+    candidates.iter().copied().find(|c| {
+        *sum += scale.weight(c.logit());
+        *sum >= want
+    })
 }
 
 /// The bins: equal steps of the exponent.

@@ -43,7 +43,8 @@ impl Scale {
     }
 
     /// A token's likelihood as a multiple of the likeliest's, at most 1; 0 for −∞ and whatever is less than 2^−1022.
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn weight(self, logit: f32) -> f64 {
         exp2(self.exponent(logit))
     }
@@ -67,7 +68,9 @@ impl Scale {
 ///
 /// A logit is an f32, so that what it says of its token's likelihood is less exact than that. An f32's power would
 /// not be: the distance to the largest logit, rounded to an f32, is wrong by a millionth of the weight and more.
-#[inline(always)]
+// Once in an image, and wherever vectors are to be had out of it in other programs.
+#[cfg_attr(not(target_os = "none"), inline(always))]
+#[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn exp2(x: f64) -> f64 {
     let x = if x > LOW { x } else { LOW };
     let rounded = x + ROUND;
