@@ -143,7 +143,10 @@ fn the_same_seed_gives_the_same_tokens_on_every_machine() {
         let mut s = sampler(params, 1000);
         [(); 8].map(|()| s.sample(&logits, &[]).unwrap())
     };
-    assert_eq!(tokens(params), GOLDEN, "fixed for all targets");
+    let plain = SamplerParams { temperature: 0.8, seed: 42, ..SamplerParams::GREEDY };
+    let top_p = SamplerParams { temperature: 3.0, top_p: 0.5, ..plain };
+    let min_p = SamplerParams { temperature: 3.0, min_p: 0.2, ..plain };
+    assert_eq!([params, plain, top_p, min_p].map(tokens), GOLDEN, "fixed for all targets");
     assert_eq!(tokens(params), tokens(params));
     assert_ne!(tokens(params), tokens(SamplerParams { seed: 43, ..params }));
     let mut s = sampler(params, 1000);
@@ -153,7 +156,12 @@ fn the_same_seed_gives_the_same_tokens_on_every_machine() {
     assert_eq!(s.sample(&logits, &[]), Ok(first));
 }
 
-const GOLDEN: [u32; 8] = [963, 173, 25, 235, 198, 988, 346, 272];
+const GOLDEN: [[u32; 8]; 4] = [
+    [963, 173, 25, 235, 198, 988, 346, 272],
+    [88, 383, 670, 926, 988, 778, 718, 853],
+    [87, 383, 680, 927, 988, 778, 717, 852],
+    [88, 383, 680, 926, 989, 778, 718, 853],
+];
 
 #[test]
 fn nothing_is_allocated_after_construction() {
