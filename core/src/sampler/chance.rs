@@ -254,7 +254,7 @@ fn list_group(candidates: &mut Vec<Candidate>, logits: Logits<'_>, index: usize,
 
 /// One of the items of so many groups, each as likely as it weighs. `weigh` gives the weights of a group and their sum; where
 /// that is 0, the weights need not be given. `sums` has room for one number a group.
-fn draw(groups: usize, sums: &mut [f64], weigh: impl Fn(usize, &mut Numbers) -> f64, rng: &mut Rng) -> usize {
+fn draw(groups: usize, sums: &mut [f64], weigh: &dyn Fn(usize, &mut Numbers) -> f64, rng: &mut Rng) -> usize {
     let mut weights = [0.0; GROUP];
     let sums = part_mut(sums, 0, groups);
     let mut total = 0.0;

@@ -10,9 +10,8 @@ use crate::sort::{smallest_first, sort};
 
 const BINS: usize = 256;
 
-/// The first part of a bin that is sorted; each further one is this many times larger. Where a part is found by sorting
-/// all, it is all.
-const SORT_FIRST: usize = if cfg!(target_os = "none") { usize::MAX } else { 256 };
+/// The first part of a bin that is sorted; each further one is this many times larger.
+const SORT_FIRST: usize = 256;
 const SORT_GROWTH: usize = 8;
 
 /// Half of 2^53, whose unit is 1: `x + ROUND` is `x` rounded.
@@ -89,7 +88,9 @@ pub(super) fn last_of_top_p(memory: &mut Memory, logits: Logits<'_>, top_p: f64,
 /// The candidate in order of rank at which the sum of the weights reaches `want`, `sum` being that before them.
 fn last_by_rank(candidates: &mut [Candidate], mut sum: f64, want: f64, scale: Scale) -> Candidate {
     let len = candidates.len();
-    let (mut done, mut part) = (0, SORT_FIRST.min(len));
+    // On bare metal a part is found by sorting all.
+    let first = if cfg!(target_os = "none") { len } else { SORT_FIRST.min(len) };
+    let (mut done, mut part) = (0, first);
     while done < len {
         let rest = part_mut(candidates, done, len - done);
         if part < len {
