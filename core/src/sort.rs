@@ -25,6 +25,13 @@ pub(crate) fn smallest_first<T: Copy + Ord>(items: &mut [T], n: usize) {
 /// Brings the `n` smallest items to the front, in any order. `n` is 1 to the number of items.
 #[cfg(all(feature = "sampling", target_os = "none"))]
 pub(crate) fn smallest_first<T: Copy + Ord>(items: &mut [T], _: usize) {
+    sort(items);
+}
+
+/// Sorts items by themselves: one instance of the code a type.
+#[cfg(feature = "sampling")]
+#[inline(never)]
+pub(crate) fn sort<T: Copy + Ord>(items: &mut [T]) {
     sort_by_key(items, |item| item);
 }
 

@@ -40,12 +40,16 @@ fn numbers(len: usize) -> Vec<f32> {
 fn sampling() {
     let common = SamplerParams::default();
     let all = SamplerParams { top_k: 0, min_p: 0.0, ..common };
-    println!("| vocabulary | greedy us | top-k 40, top-p, min-p us | top-p of all us |");
-    println!("| ---: | ---: | ---: | ---: |");
+    let min_p = SamplerParams { top_p: 1.0, min_p: common.min_p, ..all };
+    let plain = SamplerParams { top_p: 1.0, ..all };
+    println!(
+        "| vocabulary | greedy us | top-k 40, top-p, min-p us | top-p of all us | min-p of all us | temperature us |"
+    );
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
     for vocabulary in [32_000u32, 128_256, 256_000] {
         let logits = numbers(vocabulary as usize);
         print!("| {vocabulary} |");
-        for params in [SamplerParams::GREEDY, common, all] {
+        for params in [SamplerParams::GREEDY, common, all, min_p, plain] {
             let mut sampler = Sampler::new(params, vocabulary).expect("a sampler");
             print!(
                 " {:.0} |",

@@ -1,196 +1,299 @@
 //! What goes beyond the largest logit: the penalty, the filters, the draw.
+//!
+//! Filters leave a list of candidates: in order of rank after top-k, else of id. Without a filter nothing is listed, and
+//! the draw is among all logits.
 
+use super::cut::{last_of_min_p, last_of_sorted, last_of_top_p};
+use super::group::{GROUP, Group, group, groups, largest, likeliest_of, not_finite};
 use super::rng::Rng;
+use super::weight::{Numbers, Scale, sum};
 use super::{Candidate, SampleError, SamplerParams};
 use crate::part::{extend, part_mut, push, resize};
-use crate::sort::{smallest_first, sort_by_key};
+use crate::sort::{smallest_first, sort};
 use alloc::vec::Vec;
 
-/// The random numbers, and memory to sort in.
+/// The random numbers, and memory to choose in.
 #[derive(Clone, Debug)]
 pub(super) struct Chance {
     rng: Rng,
-    /// Room for one entry a token.
-    pub(super) candidates: Vec<Candidate>,
-    /// A bit for each token, all 0 between calls.
+    /// A bit for each token, a word a group, all 0 between calls.
     pub(super) seen: Vec<u64>,
+    pub(super) memory: Memory,
 }
 
-/// The first part that top-p sorts; each further one is this many times larger.
-const SORT_FIRST: usize = 256;
-const SORT_GROWTH: usize = 8;
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    /// Room for one entry a token.
+    pub(super) candidates: Vec<Candidate>,
+    /// The largest logit of each group.
+    pub(super) largest: Vec<f32>,
+    /// The weight of each group.
+    sums: Vec<f64>,
+}
+
+/// The logits of a call, those of recent tokens changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Logits<'a> {
+    pub(super) all: &'a [f32],
+    pub(super) seen: &'a [u64],
+    pub(super) penalty: f32,
+}
 
 impl Chance {
     /// For a vocabulary of `vocab_len` tokens.
     pub(super) fn new(seed: u64, vocab_len: usize) -> Result<Self, SampleError> {
-        let (mut candidates, mut seen) = (Vec::new(), Vec::new());
-        let oom = |_| SampleError::OutOfMemory { bytes: vocab_len.saturating_mul(size_of::<Candidate>()) };
-        candidates.try_reserve_exact(vocab_len).map_err(oom)?;
-        let words = vocab_len.div_ceil(64);
-        seen.try_reserve_exact(words).map_err(oom)?;
-        resize(&mut seen, words, 0);
-        Ok(Self { rng: Rng::new(seed), candidates, seen })
+        let groups = groups(vocab_len);
+        let memory = Memory {
+            candidates: room(vocab_len)?,
+            largest: filled(groups, f32::NEG_INFINITY)?,
+            sums: filled(groups, 0.0)?,
+        };
+        Ok(Self { rng: Rng::new(seed), seen: filled(groups, 0)?, memory })
     }
 
     pub(super) fn reseed(&mut self, seed: u64) {
         self.rng = Rng::new(seed);
     }
 
-    /// The next token by finite `logits`, one number a token of the vocabulary.
-    pub(super) fn choose(&mut self, params: &SamplerParams, logits: &[f32], recent: &[u32]) -> u32 {
-        self.collect(params, logits, recent);
-        if params.temperature == 0.0 {
-            return self.candidates.iter().min().map_or(0, |c| c.id());
-        }
-        let mut sorted = self.keep_top_k(params);
-        let max = self.max_logit(sorted);
-        sorted |= self.keep_top_p(params, sorted, max);
-        self.keep_min_p(params, max);
-        // The order now: by logit if sorted, else by id.
-        debug_assert!(sorted || self.candidates.is_sorted_by_key(|c| c.id()));
-        self.draw(params, max)
-    }
-
-    /// All tokens not excluded, in order of id, penalties applied.
-    fn collect(&mut self, params: &SamplerParams, logits: &[f32], recent: &[u32]) {
+    /// The next token by `logits`, one number a token of the vocabulary.
+    pub(super) fn choose(
+        &mut self,
+        params: &SamplerParams,
+        logits: &[f32],
+        recent: &[u32],
+    ) -> Result<u32, SampleError> {
         let SamplerParams { repeat_penalty: penalty, repeat_last_n, .. } = *params;
         let window = recent.len().saturating_sub(repeat_last_n as usize);
         let recent = if penalty == 1.0 { &[] } else { recent.get(window..).unwrap_or(&[]) };
         for &token in recent {
-            if let Some(word) = self.seen.get_mut(token as usize / 64) {
-                *word |= 1 << (token % 64);
+            if let Some(word) = self.seen.get_mut(token as usize / GROUP) {
+                *word |= 1 << (token as usize % GROUP);
             }
         }
-        self.candidates.clear();
-        if recent.is_empty() {
-            let kept = logits.iter().enumerate().filter(|(_, logit)| **logit > f32::NEG_INFINITY);
-            extend(&mut self.candidates, kept.map(|(id, &logit)| Candidate::new(logit, id)));
-            return;
+        let logits = Logits { all: logits, seen: &self.seen, penalty };
+        let chosen = self.memory.choose(params, logits, &mut self.rng);
+        if !recent.is_empty() {
+            self.seen.fill(0);
         }
-        for (id, &logit) in logits.iter().enumerate() {
-            if logit == f32::NEG_INFINITY {
+        chosen
+    }
+}
+
+impl Memory {
+    fn choose(
+        &mut self,
+        params: &SamplerParams,
+        logits: Logits<'_>,
+        rng: &mut Rng,
+    ) -> Result<u32, SampleError> {
+        let (at, most) = self.survey(logits)?;
+        if params.temperature == 0.0 {
+            return Ok(likeliest_of(logits.group(at, &mut [0.0; GROUP]), at, most));
+        }
+        let listed = self.filter(params, logits, most);
+        let scale = Scale::new(most, params.temperature);
+        let Self { candidates, largest, sums } = self;
+        if listed {
+            let weigh = |index: usize, weights: &mut Numbers| {
+                let mut group = [f32::NEG_INFINITY; GROUP];
+                for (logit, candidate) in group.iter_mut().zip(candidates.iter().skip(index * GROUP)) {
+                    *logit = candidate.logit();
+                }
+                scale.weights(&group, weights);
+                sum(weights)
+            };
+            let place = draw(groups(candidates.len()), sums, &weigh, rng);
+            return Ok(candidates.get(place).map_or(0, |c| c.id()));
+        }
+        let weigh = |index: usize, weights: &mut Numbers| {
+            if largest.get(index).is_none_or(|&most| most == f32::NEG_INFINITY) {
+                return 0.0;
+            }
+            scale.weights(logits.group(index, &mut [0.0; GROUP]), weights);
+            sum(weights)
+        };
+        Ok(draw(largest.len(), sums, &weigh, rng) as u32)
+    }
+
+    /// Notes each group's largest logit. The first group that has the largest of all, and that.
+    pub(super) fn survey(&mut self, logits: Logits<'_>) -> Result<(usize, f32), SampleError> {
+        let mut room = [0.0; GROUP];
+        let (mut at, mut most) = (0, f32::NEG_INFINITY);
+        for (index, slot) in self.largest.iter_mut().enumerate() {
+            let Some(largest) = largest(logits.group(index, &mut room)) else {
+                return Err(not_finite(logits.all));
+            };
+            *slot = largest;
+            if largest > most {
+                (at, most) = (index, largest);
+            }
+        }
+        if most == f32::NEG_INFINITY { Err(not_finite(logits.all)) } else { Ok((at, most)) }
+    }
+
+    /// Top-k, top-p and min-p after a [`survey`](Self::survey) that has found `most`. Whether there is a filter at all,
+    /// and the candidates are what is kept.
+    pub(super) fn filter(&mut self, params: &SamplerParams, logits: Logits<'_>, most: f32) -> bool {
+        let plain = Scale::new(most, 1.0);
+        let (top_p, min_p) = (f64::from(params.top_p), f64::from(params.min_p));
+        let k = params.top_k as usize;
+        let by_rank = k > 0 && k < logits.len();
+        if by_rank {
+            self.list_top_k(logits, k);
+        }
+        let mut last = None;
+        if top_p < 1.0 && by_rank {
+            let total: f64 = self.candidates.iter().map(|c| plain.weight(c.logit())).sum();
+            last = last_of_sorted(&self.candidates, &mut 0.0, top_p * total, plain);
+        } else if top_p < 1.0 {
+            last = Some(last_of_top_p(self, logits, top_p, plain));
+        }
+        if min_p > 0.0 {
+            let least = last_of_min_p(min_p, most, plain);
+            last = Some(last.map_or(least, |last| last.min(least)));
+        }
+        match last {
+            Some(last) if by_rank => self.candidates.retain(|&c| c <= last),
+            Some(last) => self.list(logits, last),
+            None => {}
+        }
+        by_rank || last.is_some()
+    }
+
+    /// Makes all tokens up to rank `last` the candidates, in order of id.
+    fn list(&mut self, logits: Logits<'_>, last: Candidate) {
+        self.candidates.clear();
+        for (index, &most) in self.largest.iter().enumerate() {
+            if most >= last.logit() {
+                list_group(&mut self.candidates, logits, index, last);
+            }
+        }
+    }
+
+    /// Makes the `k` largest logits the candidates, sorted. `k` is less than the vocabulary.
+    fn list_top_k(&mut self, logits: Logits<'_>, k: usize) {
+        let Self { candidates, largest, .. } = self;
+        // There is room for k groups' numbers and then for all that is in them.
+        if k <= logits.len() / (GROUP + 1) {
+            // If groups rank by their largest, the first k of them hold the first k tokens: in any other group, each
+            // token comes after the largest of each of these, also where logits are equal.
+            candidates.clear();
+            extend(candidates, largest.iter().enumerate().map(|(index, &most)| Candidate::new(most, index)));
+            smallest_first(candidates, k);
+            candidates.truncate(k);
+            let least = candidates.iter().max().map_or(f32::MIN, |c| c.logit().max(f32::MIN));
+            for n in 0..k {
+                let index = candidates.get(n).map_or(0, |c| c.id() as usize);
+                list_group(candidates, logits, index, Candidate::new(least, u32::MAX as usize));
+            }
+            let mut place = 0;
+            candidates.retain(|_| {
+                place += 1;
+                place > k
+            });
+        } else {
+            self.list(logits, Candidate::new(f32::MIN, u32::MAX as usize));
+        }
+        let candidates = &mut self.candidates;
+        if k < candidates.len() {
+            smallest_first(candidates, k);
+            candidates.truncate(k);
+        }
+        sort(candidates);
+    }
+}
+
+impl Logits<'_> {
+    pub(super) const fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The group of a number, as it is or with penalties in `room`.
+    pub(super) fn group<'b>(&'b self, index: usize, room: &'b mut Group) -> &'b Group {
+        let seen = self.seen.get(index).copied().unwrap_or(0);
+        if seen == 0 {
+            return group(self.all, index, room);
+        }
+        let plain = *group(self.all, index, room);
+        *room = plain;
+        for (bit, logit) in room.iter_mut().enumerate() {
+            // What is no number is left for the survey to find, and what is excluded stays so.
+            if seen >> bit & 1 == 0 || !logit.is_finite() {
                 continue;
             }
-            let seen = self.seen.get(id / 64).is_some_and(|word| word >> (id % 64) & 1 != 0);
-            let logit = match seen {
-                false => logit,
-                // A penalty may overflow; it must neither exclude a token nor make it infinitely likely.
-                true if logit <= 0.0 => (logit * penalty).max(f32::MIN),
-                true => (logit / penalty).min(f32::MAX),
+            // A penalty may overflow; it must neither exclude a token nor make it infinitely likely.
+            *logit = match *logit <= 0.0 {
+                true => (*logit * self.penalty).max(f32::MIN),
+                false => (*logit / self.penalty).min(f32::MAX),
             };
-            push(&mut self.candidates, Candidate::new(logit, id));
         }
-        self.seen.fill(0);
-    }
-
-    /// Whether the candidates are sorted now.
-    fn keep_top_k(&mut self, params: &SamplerParams) -> bool {
-        let k = params.top_k as usize;
-        if k == 0 || k >= self.candidates.len() {
-            return false;
-        }
-        smallest_first(&mut self.candidates, k);
-        self.candidates.truncate(k);
-        sort_by_key(&mut self.candidates, |c| c);
-        true
-    }
-
-    fn max_logit(&self, sorted: bool) -> f32 {
-        let best = if sorted { self.candidates.first() } else { self.candidates.iter().min() };
-        best.map_or(0.0, |c| c.logit())
-    }
-
-    /// Whether the candidates are sorted now.
-    fn keep_top_p(&mut self, params: &SamplerParams, sorted: bool, max: f32) -> bool {
-        let top_p = f64::from(params.top_p);
-        if top_p >= 1.0 {
-            return false;
-        }
-        let total: f64 = self.candidates.iter().map(|c| weight(*c, max, 1.0)).sum();
-        let len = self.candidates.len();
-        let (mut done, mut sum) = (0, 0.0);
-        let mut part = if sorted { len } else { SORT_FIRST.min(len) };
-        // Most often a few hundred of a hundred thousand are enough, and the rest need no order.
-        while done < len {
-            if !sorted {
-                let rest = self.candidates.get_mut(done..).unwrap_or(&mut []);
-                if part < len {
-                    smallest_first(rest, part - done);
-                }
-                sort_by_key(part_mut(rest, 0, part - done), |c| c);
-            }
-            while let Some(&candidate) = self.candidates.get(done)
-                && done < part
-            {
-                sum += weight(candidate, max, 1.0);
-                done += 1;
-                if sum >= top_p * total {
-                    self.candidates.truncate(done);
-                    return true;
-                }
-            }
-            part = part.saturating_mul(SORT_GROWTH).min(len);
-        }
-        true
-    }
-
-    fn keep_min_p(&mut self, params: &SamplerParams, max: f32) {
-        let min_p = f64::from(params.min_p);
-        if min_p > 0.0 {
-            self.candidates.retain(|&c| weight(c, max, 1.0) >= min_p);
-        }
-    }
-
-    fn draw(&mut self, params: &SamplerParams, max: f32) -> u32 {
-        let temperature = f64::from(params.temperature);
-        let total: f64 = self.candidates.iter().map(|c| weight(*c, max, temperature)).sum();
-        let at = self.rng.next_unit() * total;
-        let mut sum = 0.0;
-        let mut chosen = None;
-        for &candidate in &self.candidates {
-            let weight = weight(candidate, max, temperature);
-            if weight > 0.0 {
-                chosen = Some(candidate);
-            }
-            sum += weight;
-            if sum > at {
-                break;
-            }
-        }
-        // The likeliest has the weight 1, so there is always one.
-        chosen.map_or(0, Candidate::id)
+        room
     }
 }
 
-/// A token's likelihood as a multiple of the likeliest's, at most 1.
-fn weight(candidate: Candidate, max: f32, temperature: f64) -> f64 {
-    libm::exp((f64::from(candidate.logit()) - f64::from(max)) / temperature)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn top_p_over_many_candidates_equals_a_full_sort() {
-        let mut rng = Rng::new(5);
-        for (n, spread, top_p) in [(5000, 0.1, 0.5), (5000, 0.1, 0.999), (5000, 5.0, 0.9), (300, 0.0, 0.9)] {
-            let logits: Vec<f32> = (0..n).map(|_| (rng.next_unit() * spread) as f32).collect();
-            let params = SamplerParams { temperature: 1.0, top_p, ..SamplerParams::GREEDY };
-            let mut s = Chance::new(0, n as usize).unwrap();
-            s.collect(&params, &logits, &[]);
-            let mut want = s.candidates.clone();
-            want.sort_unstable();
-            let max = want[0].logit();
-            let total: f64 = s.candidates.iter().map(|c| weight(*c, max, 1.0)).sum();
-            let mut sum = 0.0;
-            let keep = want.iter().position(|c| {
-                sum += weight(*c, max, 1.0);
-                sum >= f64::from(top_p) * total
-            });
-            want.truncate(keep.unwrap() + 1);
-            assert!(s.keep_top_p(&params, false, max));
-            assert_eq!(s.candidates, want);
+/// Adds to the candidates those of a group that rank no later than `last`, a token with a finite logit.
+fn list_group(candidates: &mut Vec<Candidate>, logits: Logits<'_>, index: usize, last: Candidate) {
+    let mut room = [0.0; GROUP];
+    let group = logits.group(index, &mut room);
+    // Where some of a group are kept, which ones is hard to predict: no branch for each.
+    let (mut places, mut len) = ([0; GROUP], 0);
+    for (place, &logit) in group.iter().enumerate() {
+        if let Some(slot) = places.get_mut(len) {
+            *slot = place;
+        }
+        len += usize::from(logit >= last.logit());
+    }
+    for &place in places.iter().take(len) {
+        let candidate =
+            Candidate::new(group.get(place).copied().unwrap_or(f32::NEG_INFINITY), index * GROUP + place);
+        if candidate <= last {
+            push(candidates, candidate);
         }
     }
+}
+
+/// One of the items of so many groups, each as likely as it weighs. `weigh` gives the weights of a group and their sum; where
+/// that is 0, the weights need not be given. `sums` has room for one number a group.
+fn draw(groups: usize, sums: &mut [f64], weigh: &dyn Fn(usize, &mut Numbers) -> f64, rng: &mut Rng) -> usize {
+    let mut weights = [0.0; GROUP];
+    let sums = part_mut(sums, 0, groups);
+    let mut total = 0.0;
+    for (index, sum) in sums.iter_mut().enumerate() {
+        *sum = weigh(index, &mut weights);
+        total += *sum;
+    }
+    let at = rng.next_unit() * total;
+    let (index, before) = reach(sums, 0.0, at);
+    weigh(index, &mut weights);
+    index * GROUP + reach(&weights, before, at).0
+}
+
+/// The place at which the sum of `weights` goes beyond `at`, and the sum before it. The sum begins with `sum`. By rounding it
+/// may not get there: then the last that weighs anything.
+fn reach(weights: &[f64], mut sum: f64, at: f64) -> (usize, f64) {
+    let mut reached = (0, sum);
+    for (place, &weight) in weights.iter().enumerate() {
+        if weight > 0.0 {
+            reached = (place, sum);
+        }
+        sum += weight;
+        if sum > at {
+            break;
+        }
+    }
+    reached
+}
+
+fn room<T>(len: usize) -> Result<Vec<T>, SampleError> {
+    let mut list = Vec::new();
+    match list.try_reserve_exact(len) {
+        Ok(()) => Ok(list),
+        Err(_) => Err(SampleError::OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) }),
+    }
+}
+
+fn filled<T: Copy>(len: usize, item: T) -> Result<Vec<T>, SampleError> {
+    let mut list = room(len)?;
+    resize(&mut list, len, item);
+    Ok(list)
 }
