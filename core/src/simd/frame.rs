@@ -15,6 +15,6 @@ struct Line {
 #[inline(always)]
 pub(crate) fn align_to_line() {
     let line = MaybeUninit::<Line>::uninit();
-    // SAFETY: no instruction at all; the operand is there so that the frame has to hold what it points to.
-    unsafe { asm!("/* {0} */", in(reg) line.as_ptr(), options(nomem, nostack, preserves_flags)) };
+    // SAFETY: no instruction at all; the operand is the address of what the frame has to hold therefore.
+    unsafe { asm!("/* {0} */", in(reg) line.as_ptr().addr(), options(nomem, nostack, preserves_flags)) };
 }

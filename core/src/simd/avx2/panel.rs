@@ -33,13 +33,13 @@ fn in_order(mut x: __m256i) -> __m256i {
 /// The `N` elements that `x` has.
 #[inline(always)]
 fn all<E, const N: usize>(x: &[E]) -> &[E; N] {
-    x.try_into().ok().expect("as many elements")
+    x.try_into().expect("as many elements")
 }
 
 /// As [`all`].
 #[inline(always)]
 fn all_mut<E, const N: usize>(x: &mut [E]) -> &mut [E; N] {
-    x.try_into().ok().expect("as many elements")
+    x.try_into().expect("as many elements")
 }
 
 /// Transposes a square of 8 rows and 8 columns.
