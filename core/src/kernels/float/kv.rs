@@ -3,7 +3,7 @@
 use crate::part::{copy, part};
 use crate::quant::Q8_0Block;
 use crate::quant::float::f32_to_f16;
-use crate::simd::lanes::{LANES, Lanes, padded};
+use crate::simd::lanes::{LANES, Lanes, ROUND, padded};
 
 /// How keys and values are stored.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -110,9 +110,6 @@ pub(super) fn store<L: Lanes>(l: L, kv: KvType, src: &[f32], dst: &mut [u8]) {
     }
 }
 
-/// The largest number that is less than a half.
-const BELOW_HALF: f32 = 0.5f32.next_down();
-
 /// The block that the format's quantizer makes of finite numbers, by loops that become vectors: of independent
 /// elements, and of integers.
 ///
@@ -127,9 +124,11 @@ fn quantize(x: &[f32; 32]) -> Q8_0Block {
     }
     let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
     let qs = x.map(|x| {
-        let v = x * inverse;
-        // To nearest, halves away from zero: adding a half itself would carry what is just below it over.
-        (v + BELOW_HALF.copysign(v)) as i8
+        let v = (x * inverse).clamp(-128.0, 127.0);
+        // To nearest even, then halves away from zero: a cast truncates, and saturates one element at a time.
+        let even = (v + ROUND) - ROUND;
+        let away = if v - even == 0.5f32.copysign(v) { even + 1f32.copysign(v) } else { even };
+        (away + ROUND).to_bits() as i8
     });
     Q8_0Block { d: f32_to_f16(d).to_le_bytes(), qs }
 }
