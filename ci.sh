@@ -45,9 +45,9 @@ job_nostd() {
 
 job_features() {
   local f
-  for f in "" special-tokens,sampling q4_0 q5_1 q8_0 q3_k q4_k f16 exact batch q4_k,q6_k,spm q4_k,q6_k,bpe,special-tokens,messages \
+  for f in "" special-tokens,sampling q4_0 q5_1 q8_0 q3_k q4_k f16 exact batch kv-q8_0 q4_k,q6_k,spm q4_k,q6_k,bpe,special-tokens,messages \
     q4_k,q6_k,bpe-llama3,dotprod q4_k,q6_k,streaming q8_0,exact,batch \
-    all-formats,all-tokenizers,special-tokens,sampling,exact,batch,streaming,messages,defmt; do
+    all-formats,all-tokenizers,special-tokens,sampling,exact,batch,streaming,kv-q8_0,messages,defmt; do
     echo "== features: ${f:-none}"
     cargo clippy -q -p barre-core --target thumbv7em-none-eabihf --no-default-features --features "$f" -- -D warnings
   done

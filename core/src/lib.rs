@@ -28,6 +28,7 @@
 //! | `sampling` | a [`sampler`] that draws; without it the largest logit is taken |
 //! | `batch` | kernels for several tokens at once; without it prompts take longer |
 //! | `streaming` | weights read each time they are needed, or in part |
+//! | `kv-q8_0` | [`kernels::KvType`]'s `Q8_0`: a KV cache of half the bytes |
 //! | `messages` | errors in words; without it `Display` names the layer and the byte at most |
 //! | `exact` | [`kernels::Mode`]'s `Exact`: activations in three digits |
 //! | `defmt` | `defmt::Format` of errors and public state |

@@ -3,7 +3,8 @@
 //! Says something only if features are left out: `./ci.sh features` runs it without any and with some.
 
 use barre_core::gguf::Gguf;
-use barre_core::model::{Model, ModelError};
+use barre_core::kernels::{Kernels, KvType, Mode};
+use barre_core::model::{Limits, Model, ModelError, Plan, PlanError, WeightPlacement};
 use barre_core::quant::{QuantError, WeightFormat, dequantize_row, quantize_row};
 use barre_core::sampler::{SampleError, Sampler, SamplerParams};
 use barre_core::tokenizer::{
@@ -28,6 +29,24 @@ fn a_model_is_refused_by_the_name_of_tensor_format_and_feature() {
             assert!(text.contains(&format!("feature `{feature}`")), "{text}");
         }
         Err(e) => panic!("{e}"),
+    }
+}
+
+#[test]
+fn a_kind_of_cache_is_refused_by_the_name_of_the_feature() {
+    let mut reader = Q4_K_M;
+    let gguf = Gguf::open(&mut reader).expect("a container");
+    let Ok(model) = Model::load(&gguf, &mut reader) else { return };
+    for kv in KvType::ALL {
+        let weights = WeightPlacement::Mapped;
+        let limits = Limits { context: 4, batch: 1, kv, mode: Mode::Int8, threads: 1, weights };
+        match Plan::new(&model, &Kernels::scalar(), &limits) {
+            Ok(_) => assert!(kv.is_compiled()),
+            Err(e) => {
+                assert_eq!(e, PlanError::NotCompiled { feature: "kv-q8_0" });
+                assert!(kv == KvType::Q8_0 && !cfg!(feature = "kv-q8_0"), "{e}");
+            }
+        }
     }
 }
 

@@ -1,9 +1,11 @@
-//! What a token costs beside its matrices: sampling by size of vocabulary, tokenizing, and the float kernels of one layer.
+//! What a token costs beside its matrices: sampling by size of vocabulary, tokenizing, the float kernels of one layer,
+//! and attention by type of keys and values.
 //!
 //! `cargo bench -p barre-tests --bench rest [-- VOCABULARY.gguf ...]`; without files, the vocabularies of the tests.
+//! `-- --cache` measures attention alone.
 
 use barre_core::gguf::Gguf;
-use barre_core::kernels::{ActKind, ActsMut, Kernels, Mode, rope_table};
+use barre_core::kernels::{ActKind, ActsMut, AttendJob, Kernels, KvHead, KvType, Mode, OutCols, rope_table};
 use barre_core::sampler::{Sampler, SamplerParams};
 use barre_core::tokenizer::{EncodeOptions, EncodeScratch, Tokenizer};
 use std::path::PathBuf;
@@ -121,8 +123,52 @@ fn layer() {
     }
 }
 
+/// Attention of one token over 4096 positions of caches that no cache of a CPU holds, one thread; and storing them.
+fn cache() {
+    const POSITIONS: usize = 4096;
+    let kernels: Kernels = barre::detect::kernels_named(None).expect("kernels");
+    println!("\n| KV cache ({}) | type | MB | ms | GB/s | store, ns a number |", kernels.isa());
+    println!("| --- | --- | ---: | ---: | ---: | ---: |");
+    for (what, heads, group, len) in
+        [("64 heads of 64, 8 queries each", 64, 8, 64), ("32 heads of 128, 1 query each", 32, 1, 128)]
+    {
+        let rows = numbers(POSITIONS * len);
+        let q = numbers(group * len);
+        let mut out = vec![0.0; group * len];
+        let bytes = kernels.attend_scratch_bytes(len, len, POSITIONS, group, 1);
+        let mut memory = vec![0u8; bytes + 64];
+        let skip = memory.as_ptr().align_offset(64);
+        let scratch = &mut memory[skip..][..bytes];
+        for kv in KvType::ALL {
+            let mut row = vec![0; kv.row_bytes(rows.len())];
+            let store = least(|| kernels.kv_store(kv, &rows, &mut row));
+            let all: Vec<u8> = row.repeat(2 * heads);
+            let us = least(|| {
+                for kv_bytes in all.chunks(2 * row.len()) {
+                    let (k, v) = kv_bytes.split_at(row.len());
+                    let head = KvHead { kv_type: kv, key_len: len, value_len: len, k, v };
+                    let job = AttendJob { first_pos: POSITIONS - 1, tokens: 1, group, scale: 0.1 };
+                    let out = &mut OutCols::new(&mut out, 1, group * len);
+                    kernels.attend(&head, &q, group * len, &job, out, scratch);
+                }
+            });
+            let (mb, store) = (all.len() as f64 / 1e6, store * 1e3 / rows.len() as f64);
+            println!(
+                "| {what} | {} | {mb:.0} | {:.1} | {:.1} | {store:.2} |",
+                kv.name(),
+                us / 1e3,
+                mb * 1e3 / us
+            );
+        }
+    }
+}
+
 fn main() {
+    if std::env::args().any(|a| a == "--cache") {
+        return cache();
+    }
     sampling();
     tokenizing();
     layer();
+    cache();
 }

@@ -51,6 +51,19 @@ impl Golden {
         }
     }
 
+    /// Whether a cache of this type can hold the model's heads: they are whole blocks of it.
+    ///
+    /// # Panics
+    /// If the model cannot be loaded.
+    #[must_use]
+    pub fn fits(&self, kv: KvType) -> bool {
+        let mut reader = &self.file[..];
+        let gguf = Gguf::open(&mut reader).expect("a GGUF file");
+        let model = Model::load(&gguf, &mut reader).expect("a model");
+        let hparams = model.hparams();
+        [hparams.key_length, hparams.value_length].iter().all(|len| len.is_multiple_of(kv.block_len()))
+    }
+
     /// Every golden model of a folder's manifest.
     ///
     /// # Panics

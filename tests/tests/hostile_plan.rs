@@ -163,6 +163,48 @@ fn limits_that_no_session_can_have() {
 }
 
 #[test]
+fn a_cache_of_blocks_wants_whole_ones_and_takes_the_bytes_that_are_planned() {
+    let kernels = Kernels::scalar();
+    let plan = |key_length, value_length, kv| {
+        let (key_length, value_length) = (Some(key_length), Some(value_length));
+        let spec = Spec { key_length, value_length, rope_dims: Some(4), ..Spec::small() };
+        let file = spec.build().file();
+        let limits = Limits { kv, weights: WeightPlacement::Mapped, ..limits(8) };
+        let model = load(&file);
+        Plan::new(&model, &kernels, &limits).map(|plan| (file, model, plan))
+    };
+    for (key_length, value_length, key, len) in [
+        (4, 32, "attention.key_length", 4),
+        (48, 64, "attention.key_length", 48),
+        (32, 80, "attention.value_length", 80),
+    ] {
+        let got = plan(key_length, value_length, KvType::Q8_0).map(|_| ()).expect_err(key);
+        assert_eq!(got, PlanError::BrokenBlock { key, len, block: 32 });
+        one_line(key, &got.to_string());
+        assert!(got.to_string().contains(key) && plan(key_length, value_length, KvType::F16).is_ok());
+    }
+    // Two layers with two heads of 32 + 64 numbers, and 8 positions.
+    for (kv, bytes) in [(KvType::F32, 4 * 32), (KvType::F16, 2 * 32), (KvType::Q8_0, 34)] {
+        let (file, model, plan) = plan(32, 64, kv).expect("a plan");
+        let position = 2 * 2 * 3 * bytes;
+        assert_eq!(plan.regions().find(|r| r.name == "KV cache").map(|r| r.bytes), Some(8 * position));
+        assert_eq!(plan.kv_bytes_per_position(), position as u64);
+        // That is what a session takes, to the byte, and enough for a full context.
+        let mut memory = arena(plan.bytes() + Plan::ALIGN, 0xa5);
+        let (short, _) = memory.bytes_mut().split_at_mut(plan.bytes() - 1);
+        assert!(Session::new(&model, &file[..], &plan, short, &kernels, &Serial).is_err());
+        let (whole, behind) = memory.bytes_mut().split_at_mut(plan.bytes());
+        let mut session =
+            Session::new(&model, &file[..], &plan, whole, &kernels, &Serial).expect("a session");
+        session.prefill(&[1, 2, 3, 4, 5]).expect("room");
+        for token in [6, 7, 8] {
+            assert!(session.step(token).expect("room").iter().all(|x| x.is_finite()));
+        }
+        assert!(behind.iter().all(|&b| b == 0xa5));
+    }
+}
+
+#[test]
 fn a_prompt_too_long_for_the_context_writes_nothing() {
     let file = small().file();
     let model = load(&file);

@@ -34,8 +34,12 @@ fn every_way_of_running_a_model_gives_the_fingerprint_in_the_tree() {
     let mut ways = 0;
     for golden in goldens() {
         for (mode, mode_name) in [(Mode::Int8, "int8"), (Mode::Exact, "exact")] {
-            for (kv, kv_name) in [(KvType::F16, "f16"), (KvType::F32, "f32")] {
-                let key = format!("{} {mode_name} {kv_name}", golden.name);
+            for kv in KvType::ALL {
+                let key = format!("{} {mode_name} {}", golden.name, kv.name());
+                if !golden.fits(kv) {
+                    println!("{key}: left out, its heads are no whole blocks");
+                    continue;
+                }
                 let mut check = |what: &str, logits: &[f32]| {
                     let got = format!("{:016x}", fingerprint(logits));
                     if bless {

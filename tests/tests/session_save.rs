@@ -3,7 +3,7 @@
 use barre_core::gguf::Gguf;
 use barre_core::io::{AbsOffset, IoError, ReadAt};
 use barre_core::kernels::{Kernels, KvType, Mode, Serial};
-use barre_core::model::{Limits, Model, Plan, WeightPlacement};
+use barre_core::model::{Limits, Matrix, Model, Plan, WeightPlacement};
 use barre_core::quant::WeightFormat;
 use barre_core::session::{SAVED_VERSION, SavedError, SavedPart, Session, SessionError};
 use barre_tests::models::{Arena, all_kernels, arena};
@@ -25,6 +25,14 @@ fn spec() -> Spec {
         biases: true,
         layers: vec![layer(4, 2), layer(3, 1), layer(4, 4)],
         ..Spec::small()
+    }
+}
+
+/// The same, with heads of whole blocks for every type of keys and values.
+fn spec_of(kv: KvType) -> Spec {
+    match kv {
+        KvType::Q8_0 => Spec { key_length: Some(32), value_length: Some(64), ..spec() },
+        _ => spec(),
     }
 }
 
@@ -88,7 +96,7 @@ impl Bench {
 
     /// Bytes of scratch for `n` positions.
     fn scratch(&self, n: usize) -> usize {
-        (self.model.hparams().kv_len_all * self.plan.limits().kv.bytes() + 4) * n
+        (self.plan.limits().kv.row_bytes(self.model.hparams().kv_len_all) + 4) * n
     }
 }
 
@@ -117,7 +125,7 @@ fn checksums(bench: &Bench, n: usize) -> Vec<usize> {
     let mut at = vec![32, 40 + 4 * n];
     for l in &bench.model.hparams().layers {
         let last = at[at.len() - 1] + 8;
-        at.push(last + (l.key_len_all + l.value_len_all) * bench.plan.limits().kv.bytes() * n);
+        at.push(last + bench.plan.limits().kv.row_bytes(l.key_len_all + l.value_len_all) * n);
     }
     at
 }
@@ -151,20 +159,26 @@ fn the_checksum_is_crc_64_xz() {
 #[test]
 fn a_restored_session_goes_on_with_the_same_bits() {
     let mut checked = 0;
-    for (kv, mode) in [(KvType::F16, Mode::Int8), (KvType::F32, Mode::Int8), (KvType::F16, Mode::Exact)] {
+    for (kv, mode) in [
+        (KvType::F16, Mode::Int8),
+        (KvType::F32, Mode::Int8),
+        (KvType::Q8_0, Mode::Int8),
+        (KvType::F16, Mode::Exact),
+    ] {
         let limits = Limits { kv, mode, ..LIMITS };
-        let model = spec().build();
+        let model = spec_of(kv).build();
         let bench = Bench::new(&model, limits);
         let want = &bench.logits(&[&SAVED[..], &MORE].concat())[SAVED.len()..];
         let last = &bench.logits(&SAVED)[SAVED.len() - 1];
+        let window = bench.model.matrices().map(Matrix::row_bytes).max().expect("matrices");
         let saved = bench.saved(&SAVED);
         for kernels in all_kernels() {
             assert!(Bench::on(&model, limits, kernels).saved(&SAVED) == saved, "{}", kernels.isa());
             // Other contexts, batches and placements; sessions with nothing, something and much of their own.
             for (context, batch, weights) in [
                 (16, 1, WeightPlacement::Resident),
-                (64, 7, WeightPlacement::Streamed { window: 160 }),
-                (32, 3, WeightPlacement::Pinned { pinned: 2048, window: 160 }),
+                (64, 7, WeightPlacement::Streamed { window }),
+                (32, 3, WeightPlacement::Pinned { pinned: 2048, window }),
                 (8, 8, WeightPlacement::Mapped),
             ] {
                 for live in [0, 3, 8] {
@@ -380,6 +394,60 @@ fn what_was_saved_elsewhere_is_refused() {
     let nan = resealed(&bench, 5, &saved, |f| f[68..68 + 400].fill(0xff));
     assert_eq!(restore(&mut watched.session, &nan, &mut []), Ok(5));
     assert!(watched.session.step(1).expect("a step").iter().any(|x| x.is_nan()));
+}
+
+/// Blocks are as well guarded as halves are: cut, changed, foreign, or with scales that are none.
+#[test]
+fn a_cache_of_blocks_is_guarded_as_any_other() {
+    let limits = Limits { kv: KvType::Q8_0, ..LIMITS };
+    let build = || spec_of(KvType::Q8_0).build();
+    let bench = Bench::new(&build(), limits);
+    let saved = bench.saved(&SAVED);
+    assert_eq!(saved[12], 2);
+    let layers = &bench.model.hparams().layers;
+    let blocks: usize = layers.iter().map(|l| (l.key_len_all + l.value_len_all) / 32).sum();
+    assert_eq!(saved.len(), 40 + (4 * 5 + 8) + 34 * 5 * blocks + 8 * layers.len());
+    let mut arena = bench.arena();
+    let mut watched = Watched::new(&bench, &mut arena, &LIVE);
+    for cut in (0..saved.len()).step_by(7) {
+        let got = watched.refuses(&mut Std::new(&saved[..cut]), "a torn file");
+        assert!(matches!(got, SavedError::Truncated { offset, .. } if offset == cut as u64), "{got}");
+    }
+    for at in (32..saved.len()).step_by(5) {
+        let mut bad = saved.clone();
+        bad[at] ^= 0x10;
+        let got = watched.refuses(&mut Std::new(&*bad), "a changed bit");
+        assert!(matches!(got, SavedError::Corrupt { .. }), "{got}");
+    }
+    // Of another type, truly and by its header alone: a file of halves has another length.
+    for kv in [KvType::F16, KvType::F32] {
+        let other = Bench::new(&build(), Limits { kv, ..limits }).saved(&SAVED);
+        let got = watched.refuses(&mut Std::new(&*other), kv.name());
+        assert_eq!(got, SavedError::OtherLimits { limit: "kv" });
+        let mut forged = other.clone();
+        forged[12] = 2;
+        let sum = crc64(&forged[..32]);
+        forged[32..40].copy_from_slice(&sum.to_le_bytes());
+        let got = watched.refuses(&mut Std::new(&*forged), kv.name());
+        assert!(matches!(got, SavedError::Corrupt { part: SavedPart::Tokens, .. }), "{got}");
+    }
+    watched.is_untouched();
+    // Scales that are NaN, infinite and negative under right checksums are a past that a session may have.
+    for (scale, finite) in [([0, 0x7e], false), ([1, 0xfc], false), ([0, 0x7c], false), ([0, 0xbc], true)] {
+        let bad = resealed(&bench, 5, &saved, |f| {
+            for block in f[68..68 + 34 * 5 * 6].chunks_mut(34) {
+                block[..2].copy_from_slice(&scale);
+            }
+        });
+        for kernels in all_kernels() {
+            let bench = Bench::on(&build(), limits, kernels);
+            let mut arena = bench.arena();
+            let mut session = bench.session(&mut arena);
+            assert_eq!(restore(&mut session, &bad, &mut []), Ok(5));
+            let logits = session.step(1).expect("a step");
+            assert_eq!(logits.iter().all(|x| x.is_finite()), finite, "{scale:x?}");
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

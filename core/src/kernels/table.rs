@@ -337,12 +337,14 @@ impl Kernels {
     }
 
     /// Converts `src` to little-endian `kv` numbers in `dst`; halves are rounded to nearest even, and beyond
-    /// ±65504 become infinite.
+    /// ±65504 become infinite; blocks are those of their format's quantizer.
     ///
     /// # Panics
-    /// Only with debug assertions, else nothing is written: if `dst` does not have `kv.bytes()` for each float.
+    /// Only with debug assertions, else nothing is written: if `src` is no whole number of blocks, or `dst` does not have
+    /// just the bytes for them.
     pub fn kv_store(&self, kv: KvType, src: &[f32], dst: &mut [u8]) {
-        if !holds(dst.len() == src.len() * kv.bytes(), "dst must have room for src exactly") {
+        let fits = src.len().is_multiple_of(kv.block_len()) && dst.len() == kv.row_bytes(src.len());
+        if !holds(fits, "src must be whole blocks, and dst have room for them exactly") {
             return;
         }
         // SAFETY: as in `rms_norm`.
@@ -383,11 +385,14 @@ impl Kernels {
         if tokens == 0 || group == 0 {
             return;
         }
-        let (positions, bytes) = (first_pos + tokens, kv.kv_type.bytes());
-        let fits = kv.key_len > 0
-            && kv.value_len > 0
-            && kv.k.len() / bytes / kv.key_len >= positions
-            && kv.v.len() / bytes / kv.value_len >= positions
+        let positions = first_pos + tokens;
+        let holds_all = |rows: &[u8], len: usize| {
+            let row_bytes = kv.kv_type.row_bytes(len);
+            len.is_multiple_of(kv.kv_type.block_len())
+                && rows.len().checked_div(row_bytes).is_some_and(|n| n >= positions)
+        };
+        let fits = holds_all(kv.k, kv.key_len)
+            && holds_all(kv.v, kv.value_len)
             && q.len() >= (tokens - 1) * q_stride + group * kv.key_len
             && out.tokens() >= tokens
             && out.cols() >= group * kv.value_len;

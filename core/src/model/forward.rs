@@ -278,8 +278,8 @@ struct Cache {
 impl Cache {
     fn new(plan: &Plan, model: &Model, shape: &LayerShape) -> Self {
         let (kv, context) = (plan.limits().kv, plan.limits().context);
-        let keys = shape.kv_before * context * kv.bytes();
-        let values = keys + shape.key_len_all * context * kv.bytes();
+        let keys = kv.row_bytes(shape.kv_before) * context;
+        let values = keys + kv.row_bytes(shape.key_len_all) * context;
         let (key_len, value_len) = (model.hparams().key_length, model.hparams().value_length);
         Self { kv, context, key_len, value_len, heads: shape.head_count_kv, keys, values }
     }
@@ -287,7 +287,7 @@ impl Cache {
     fn store(&self, compute: Compute<'_>, cache: &mut [u8], batch: Batch, k: &[f32], v: &[f32]) {
         let parts = [(self.keys, self.key_len, k), (self.values, self.value_len, v)];
         for (start, len, rows) in parts {
-            let bytes = len * self.kv.bytes();
+            let bytes = self.kv.row_bytes(len);
             for (t, row) in rows.chunks_exact((len * self.heads).max(1)).enumerate() {
                 for (head, values) in row.chunks_exact(len.max(1)).enumerate() {
                     let at = start + (head * self.context + batch.first + t) * bytes;
@@ -300,7 +300,7 @@ impl Cache {
     /// The first `positions` keys and values of one head.
     fn head<'c>(&self, cache: &'c [u8], head: usize, positions: usize) -> KvHead<'c> {
         let part = |start: usize, len: usize| {
-            let bytes = len * self.kv.bytes();
+            let bytes = self.kv.row_bytes(len);
             part(cache, start + head * self.context * bytes, positions * bytes)
         };
         KvHead {

@@ -115,6 +115,15 @@ pub enum PlanError {
         /// The largest possible.
         have: u64,
     },
+    /// Keys or values are to be stored in blocks, and a head is no whole number of them.
+    BrokenBlock {
+        /// The model's key that has the length of a head.
+        key: &'static str,
+        /// That length.
+        len: usize,
+        /// Numbers in a block.
+        block: usize,
+    },
     /// This build leaves out what the plan asks for.
     NotCompiled {
         /// The feature of `barre-core` that brings it.
@@ -138,6 +147,12 @@ impl fmt::Display for PlanError {
         }
         match *self {
             Self::NotCompiled { feature } => write!(f, "this build leaves out the feature `{feature}`"),
+            Self::BrokenBlock { key, len, block } => {
+                write!(
+                    f,
+                    "a cache in blocks of {block} cannot have heads of {len} ({key}); take kv f16 or f32"
+                )
+            }
             Self::BadLimit { limit, value, min, max } => {
                 write!(f, "{limit} is {value}; it must be {min} to {max}")
             }

@@ -193,6 +193,17 @@ impl Plan {
         range("context", limits.context, 1, hparams.context_length)?;
         range("batch", limits.batch, 1, usize::MAX)?;
         range("threads", limits.threads, 1, MAX_THREADS)?;
+        if !limits.kv.is_compiled() {
+            return Err(PlanError::NotCompiled { feature: "kv-q8_0" });
+        }
+        let block = limits.kv.block_len();
+        for (key, len) in
+            [("attention.key_length", hparams.key_length), ("attention.value_length", hparams.value_length)]
+        {
+            if !len.is_multiple_of(block) {
+                return Err(PlanError::BrokenBlock { key, len, block });
+            }
+        }
         limits.batch = limits.batch.min(limits.context);
         let longest_row = model.matrices().map(Matrix::row_bytes).max().unwrap_or(0);
         let most = isize::MAX.unsigned_abs();
@@ -268,7 +279,10 @@ impl Plan {
                     None => 0,
                 },
                 Part::Vectors => product(part, &[model.vector_floats(), 4])?,
-                Part::Keys => product(part, &[hparams.kv_len_all, limits.context, limits.kv.bytes()])?,
+                Part::Keys => {
+                    let blocks = hparams.kv_len_all.checked_div(block).unwrap_or(0);
+                    product(part, &[blocks, limits.context, limits.kv.block_bytes()])?
+                }
                 Part::Tokens => product(part, &[limits.context, 4])?,
                 Part::Hidden | Part::Normed => floats(part, hparams.embedding_length)?,
                 Part::Query => floats(part, widest(|l| l.query_len))?,

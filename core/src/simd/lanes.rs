@@ -29,6 +29,10 @@ pub trait Lanes: Copy {
     fn load_f16(self, p: &[u8; 32]) -> Self::F;
     /// Sixteen little-endian bfloat16, converted exactly.
     fn load_bf16(self, p: &[u8; 32]) -> Self::F;
+    /// Sixteen signed bytes, converted exactly.
+    fn load_i8(self, p: &[i8; 16]) -> Self::F;
+    /// A little-endian half, converted exactly, in every lane.
+    fn splat_f16(self, h: [u8; 2]) -> Self::F;
     /// The inverse of [`load`](Self::load).
     fn store(self, v: Self::F, p: &mut [f32; 16]);
     /// The inverse of [`load_f32`](Self::load_f32).

@@ -59,7 +59,7 @@ pub(super) struct SessionArgs {
     /// How activations are multiplied: 8-bit integers, or f32 accuracy
     #[arg(long, default_value = "int8")]
     pub(super) mode: ModeArg,
-    /// How keys and values are stored
+    /// How keys and values are stored: halves, floats, or blocks of 32 8-bit numbers (half the memory of halves)
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     pub(super) kv: KvArg,
 }
@@ -90,6 +90,8 @@ pub(super) enum ModeArg {
 pub(super) enum KvArg {
     F16,
     F32,
+    #[value(name = "q8_0")]
+    Q8,
 }
 
 impl From<ModeArg> for Mode {
@@ -106,6 +108,7 @@ impl From<KvArg> for KvType {
         match kv {
             KvArg::F16 => Self::F16,
             KvArg::F32 => Self::F32,
+            KvArg::Q8 => Self::Q8_0,
         }
     }
 }

@@ -273,7 +273,7 @@ fn mode_name(args: &Args, engine: &Engine) -> &'static str {
 fn fields(args: &Args, engine: &Engine, row: &Row) -> Vec<(String, Value)> {
     let (size, params) = model_size(engine);
     let options = args.session.options(engine, &args.storage);
-    let kv = format!("{:?}", options.kv).to_lowercase();
+    let kv = options.kv.name();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let ns: Vec<f64> = row.samples_ns.iter().map(|&ns| ns as f64).collect();
     let ((avg_ns, stddev_ns), (avg_ts, stddev_ts)) =

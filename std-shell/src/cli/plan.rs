@@ -4,7 +4,6 @@ use super::args::{SessionArgs, StorageArgs, size, speed};
 use super::output::{Failure, of_file, write};
 use barre::engine::{Engine, Error, OpenOptions};
 use barre::source::{Access, SourceOptions};
-use barre_core::kernels::KvType;
 use barre_core::model::{Chunks, Limits, Plan, PlanError, WeightPlacement};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -122,7 +121,7 @@ impl Report<'_> {
 
     fn text(&self) -> String {
         let (plan, limits) = (&self.plan, self.plan.limits());
-        let kv = if limits.kv == KvType::F16 { "f16" } else { "f32" };
+        let kv = limits.kv.name();
         let mut out = String::new();
         let _ = writeln!(
             out,
@@ -248,7 +247,7 @@ impl Report<'_> {
         json!({
             "context": limits.context,
             "threads": limits.threads,
-            "kv": if limits.kv == KvType::F16 { "f16" } else { "f32" },
+            "kv": limits.kv.name(),
             "minimum_bytes": self.minimum,
             "weight_bytes": self.plan.bytes_per_token(),
             "regions": regions,

@@ -161,6 +161,10 @@ typedef enum barre_kv {
    * 4 bytes a number.
    */
   BARRE_KV_F32 = 1,
+  /**
+   * 34 bytes for 32 numbers, for models whose heads are multiples of 32 long. A library may leave it out.
+   */
+  BARRE_KV_Q8_0 = 2,
 } barre_kv;
 
 /**

@@ -9,11 +9,14 @@ use core::ffi::c_char;
 /// How keys and values are stored.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(non_camel_case_types, reason = "the format's own name")]
 pub enum Kv {
     /// 2 bytes a number.
     F16 = 0,
     /// 4 bytes a number.
     F32 = 1,
+    /// 34 bytes for 32 numbers, for models whose heads are multiples of 32 long. A library may leave it out.
+    Q8_0 = 2,
 }
 
 /// How activations are multiplied.
@@ -139,6 +142,8 @@ impl Config {
         match self.kv {
             n if n == Kv::F16 as u32 => Ok(KvType::F16),
             n if n == Kv::F32 as u32 => Ok(KvType::F32),
+            #[cfg(feature = "kv-q8_0")]
+            n if n == Kv::Q8_0 as u32 => Ok(KvType::Q8_0),
             _ => Err(bad(b"kv")),
         }
     }

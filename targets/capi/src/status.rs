@@ -204,6 +204,7 @@ impl From<PlanError> for ErrorInfo {
             PlanError::BadLimit { limit, max, .. } => {
                 Self::new(Status::BadConfig).named(limit.as_bytes()).needing(max as u64)
             }
+            PlanError::BrokenBlock { key, .. } => Self::new(Status::BadConfig).named(key.as_bytes()),
             PlanError::TooBig { region, need, .. } => {
                 Self::new(Status::Memory).named(region.as_bytes()).needing(need)
             }

@@ -91,13 +91,14 @@ static void done(void *block) { free((char *)block - 1); }
 static const uint32_t GOLDEN[] = {1,   405, 275, 387, 136, 174, 38,  371, 335, 321, 44,  193, 207, 249,
                                   233, 337, 258, 338, 334, 399, 191, 239, 414, 178, 355, 384, 16,  168,
                                   420, 290, 293, 438, 347, 326, 347, 101, 412, 195, 115, 149};
-/* tests/vectors/fingerprints.txt: llama-q4_k_m int8 f16. */
-static const uint64_t FINGERPRINT = 0x02380dbc655fa8e2;
+/* tests/vectors/fingerprints.txt: llama-q4_k_m int8, by barre_kv. */
+static const uint64_t FINGERPRINTS[] = {0x02380dbc655fa8e2, 0x528b0f7a5bf833e6, 0x7f598d5b07f906ff};
 
-static void logits_are_the_bits_of_every_machine(const barre_reader *reader, uint32_t weights, uint32_t cpu) {
+static void logits_are_the_bits_of_every_machine(const barre_reader *reader, uint32_t weights, uint32_t cpu, uint32_t kv) {
   barre_config config = defaults();
   config.weights = weights;
   config.cpu = cpu;
+  config.kv = kv;
   void *block;
   barre_engine *engine = engine_of(reader, &config, &block);
   uint64_t hash = 0xcbf29ce484222325;
@@ -117,7 +118,7 @@ static void logits_are_the_bits_of_every_machine(const barre_reader *reader, uin
       for (int b = 0; b < 32; b += 8) hash = (hash ^ (bits >> b & 0xff)) * 0x100000001b3;
     }
   }
-  CHECK(hash == FINGERPRINT);
+  CHECK(hash == FINGERPRINTS[kv]);
   CHECK(barre_position(engine) == sizeof GOLDEN / sizeof *GOLDEN);
   done(block);
 }
@@ -370,11 +371,13 @@ int main(int argc, char **argv) {
   Disk disk = {.fail_in = -1};
   const barre_reader mapped = {.base = model, .length = model_bytes};
   const barre_reader streamed = {.read_at = read_disk, .context = &disk, .length = model_bytes};
-  logits_are_the_bits_of_every_machine(&mapped, BARRE_WEIGHTS_AUTO, BARRE_CPU_BASELINE);
-  logits_are_the_bits_of_every_machine(&mapped, BARRE_WEIGHTS_RESIDENT, BARRE_CPU_BASELINE);
-  logits_are_the_bits_of_every_machine(&streamed, BARRE_WEIGHTS_AUTO, BARRE_CPU_BASELINE);
+  logits_are_the_bits_of_every_machine(&mapped, BARRE_WEIGHTS_AUTO, BARRE_CPU_BASELINE, BARRE_KV_F16);
+  logits_are_the_bits_of_every_machine(&mapped, BARRE_WEIGHTS_RESIDENT, BARRE_CPU_BASELINE, BARRE_KV_F16);
+  logits_are_the_bits_of_every_machine(&streamed, BARRE_WEIGHTS_AUTO, BARRE_CPU_BASELINE, BARRE_KV_F16);
+  logits_are_the_bits_of_every_machine(&streamed, BARRE_WEIGHTS_AUTO, BARRE_CPU_BASELINE, BARRE_KV_F32);
+  logits_are_the_bits_of_every_machine(&mapped, BARRE_WEIGHTS_AUTO, BARRE_CPU_BASELINE, BARRE_KV_Q8_0);
 #ifdef __AVX2__
-  logits_are_the_bits_of_every_machine(&mapped, BARRE_WEIGHTS_AUTO, BARRE_CPU_AVX2);
+  logits_are_the_bits_of_every_machine(&mapped, BARRE_WEIGHTS_AUTO, BARRE_CPU_AVX2, BARRE_KV_F16);
 #endif
   two_engines_at_once(&mapped, &streamed);
   a_fault_loses_nothing();

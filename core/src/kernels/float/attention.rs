@@ -8,7 +8,7 @@
 
 use super::elementwise::{exp_and_sum, max};
 use super::kv::KvType;
-use super::rows::{F16, F32, widen_row};
+use super::rows::{F16, F32, widen_blocks, widen_row};
 use crate::kernels::OutCols;
 use crate::part::{copy, cut, cut_mut, holds, part, part_mut};
 use crate::simd::lanes::{LANES, Lanes};
@@ -18,7 +18,7 @@ use crate::simd::lanes::{LANES, Lanes};
 pub struct KvHead<'a> {
     /// How they are stored.
     pub kv_type: KvType,
-    /// Floats in a key, and in a query.
+    /// Floats in a key, and in a query; as of a value, whole blocks of the type.
     pub key_len: usize,
     /// Floats in a value.
     pub value_len: usize,
@@ -154,6 +154,8 @@ fn widen<L: Lanes>(l: L, kv_type: KvType, rows: &[u8], row_bytes: usize, widened
         match kv_type {
             KvType::F32 => widen_row::<L, F32>(l, row, ahead, to),
             KvType::F16 => widen_row::<L, F16>(l, row, ahead, to),
+            KvType::Q8_0 if !kv_type.is_compiled() => {}
+            KvType::Q8_0 => widen_blocks(l, row, ahead, to),
         }
     }
 }
@@ -170,7 +172,7 @@ fn score_block<L: Lanes>(
     scores: &mut [Unit],
 ) {
     let units = units_of(kv.key_len);
-    let row_bytes = kv.key_len * kv.kv_type.bytes();
+    let row_bytes = kv.kv_type.row_bytes(kv.key_len);
     let queries = qs.len() / units;
     let score_len = scores.len() / queries.max(1) * LANES;
     let scores = scores.as_flattened_mut();
@@ -282,7 +284,7 @@ fn mix_block<L: Lanes>(
     accs: &mut [Unit],
 ) {
     let units = units_of(kv.value_len);
-    let row_bytes = kv.value_len * kv.kv_type.bytes();
+    let row_bytes = kv.kv_type.row_bytes(kv.value_len);
     let queries = accs.len() / units;
     let weight_len = weights.len() / queries.max(1) * LANES;
     let weights = weights.as_flattened();

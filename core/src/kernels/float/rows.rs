@@ -1,6 +1,7 @@
 //! Rows of F32, F16 and BF16 weights.
 
 use crate::part::{copy, part_mut};
+use crate::quant::Q8_0Block;
 use crate::simd::lanes::{LANES, Lanes, padded};
 
 /// A way to store floats, read a unit of sixteen at a time.
@@ -66,6 +67,19 @@ pub(super) fn widen_row<L: Lanes, W: FloatFormat>(l: L, row: &[u8], ahead: usize
     }
     if let (Some(last), Some(out)) = (last, out.get_mut(units.len())) {
         l.store(W::load(l, &last), out);
+    }
+}
+
+/// As [`widen_row`], of a row of whole blocks: `d·q`, rounded once.
+#[inline(always)]
+pub(super) fn widen_blocks<L: Lanes>(l: L, row: &[u8], ahead: usize, out: &mut [[f32; LANES]]) {
+    let Ok(blocks) = bytemuck::try_cast_slice::<u8, Q8_0Block>(row) else { return };
+    for (i, (block, out)) in blocks.iter().zip(out.as_chunks_mut::<2>().0).enumerate() {
+        l.prefetch(row, i * size_of::<Q8_0Block>() + ahead);
+        let d = l.splat_f16(block.d);
+        for (qs, out) in block.qs.as_chunks().0.iter().zip(out) {
+            l.store(l.mul(l.load_i8(qs), d), out);
+        }
     }
 }
 

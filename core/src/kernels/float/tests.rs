@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::kernels::Kernels;
-use crate::quant::WeightFormat;
 use crate::quant::float::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+use crate::quant::{Block, Q8_0Block, WeightFormat};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::detected::{avx2, avx512};
 use std::{vec, vec::Vec};
+
+#[cfg(feature = "kv-q8_0")]
+mod blocks;
 
 /// Everything that runs here; the portable kernels first.
 #[allow(unsafe_code, reason = "the proof that a CPU has a feature starts somewhere")]
@@ -291,6 +294,15 @@ fn caches_store_halves_as_the_quantizer_does() {
 fn encode(format: WeightFormat, x: &[f32]) -> (Vec<u8>, Vec<f32>) {
     let mut bytes = vec![0];
     let mut back = Vec::new();
+    if format == WeightFormat::Q8_0 {
+        for x in x.as_chunks().0 {
+            let (block, mut values) = (Q8_0Block::quantize(x), [0.0; 32]);
+            bytes.extend_from_slice(bytemuck::bytes_of(&block));
+            block.dequantize(&mut values);
+            back.extend_from_slice(&values);
+        }
+        return (bytes, back);
+    }
     for &x in x {
         match format {
             WeightFormat::F32 => {
@@ -440,11 +452,19 @@ fn attention_is_canonical_however_it_is_blocked() {
         case(KvType::F16, 7, 13, 16, 6, 5),
         case(KvType::F32, 33, 1, 64, 2, 7),
         case(KvType::F16, 96, 80, 300, 1, 1),
+        case(KvType::Q8_0, 64, 64, 0, 1, 1),
+        case(KvType::Q8_0, 64, 64, 37, 5, 8),
+        case(KvType::Q8_0, 128, 32, 31, 33, 3),
+        case(KvType::Q8_0, 32, 96, 300, 1, 1),
     ];
-    for c in cases {
+    for c in cases.into_iter().filter(|c| c.kv_type.is_compiled()) {
         let positions = c.first_pos + c.tokens;
         let scale = 3.0 / (c.key_len as f32).sqrt();
-        let format = if c.kv_type == KvType::F16 { WeightFormat::F16 } else { WeightFormat::F32 };
+        let format = match c.kv_type {
+            KvType::F32 => WeightFormat::F32,
+            KvType::F16 => WeightFormat::F16,
+            KvType::Q8_0 => WeightFormat::Q8_0,
+        };
         let (k_bytes, k) = encode(format, &rng.vec(positions * c.key_len, 1.0));
         let (v_bytes, v) = encode(format, &rng.vec(positions * c.value_len, 1.0));
         let q_stride = c.group * c.key_len + 3;

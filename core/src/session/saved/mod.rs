@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 8 | `barre-kv` |
 //! | 4 | version, [`SAVED_VERSION`] |
-//! | 1 | type of keys and values: 0 F32, 1 F16 |
+//! | 1 | type of keys and values: 0 F32, 1 F16, 2 Q8_0 |
 //! | 1 | mode that they were computed in: 0 int8, 1 exact |
 //! | 2 | 0 |
 //! | 8 | the model's fingerprint ([`Session::fingerprint`]) |
@@ -262,6 +262,7 @@ const fn kv_number(kv: KvType) -> u8 {
     match kv {
         KvType::F32 => 0,
         KvType::F16 => 1,
+        KvType::Q8_0 => 2,
     }
 }
 
@@ -277,8 +278,7 @@ const fn mode_number(mode: Mode) -> u8 {
 #[derive(Clone, Copy)]
 struct Layout {
     context: usize,
-    /// Bytes of a number.
-    width: usize,
+    kv: KvType,
     key_len: usize,
     value_len: usize,
     /// Numbers a position in all layers.
@@ -305,7 +305,7 @@ impl Layout {
         let hparams = model.hparams();
         Self {
             context: plan.limits().context,
-            width: plan.limits().kv.bytes(),
+            kv: plan.limits().kv,
             key_len: hparams.key_length,
             value_len: hparams.value_length,
             numbers: hparams.kv_len_all,
@@ -314,19 +314,19 @@ impl Layout {
 
     /// Bytes of a position's keys and values.
     const fn bytes_per_position(&self) -> usize {
-        self.numbers.saturating_mul(self.width)
+        self.kv.row_bytes(self.numbers)
     }
 
     /// Every head's keys, then every head's values.
     fn rows(self, layer: &LayerShape) -> impl Iterator<Item = Rows> {
         let heads = layer.head_count_kv;
-        let position = self.context.saturating_mul(self.width);
-        let keys = layer.kv_before.saturating_mul(position);
-        let values = keys.saturating_add(layer.key_len_all.saturating_mul(position));
+        let places = move |numbers| self.kv.row_bytes(numbers).saturating_mul(self.context);
+        let keys = places(layer.kv_before);
+        let values = keys.saturating_add(places(layer.key_len_all));
         [(keys, self.key_len), (values, self.value_len)].into_iter().flat_map(move |(start, len)| {
             (0..heads).map(move |head| Rows {
-                start: start.saturating_add(head.saturating_mul(len).saturating_mul(position)),
-                len: len.saturating_mul(self.width),
+                start: start.saturating_add(head.saturating_mul(places(len))),
+                len: self.kv.row_bytes(len),
             })
         })
     }

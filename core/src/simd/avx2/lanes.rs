@@ -76,6 +76,18 @@ impl Lanes for Avx2 {
             [_mm256_castsi256_ps(lo), _mm256_castsi256_ps(hi)]
         }
 
+        fn load_i8(p: &[i8; 16]) -> F {
+            // SAFETY: the reference covers 16 bytes, of which each load reads 8; loadl needs no alignment.
+            let (lo, hi) = unsafe {
+                (_mm_loadl_epi64(p.as_ptr().cast()), _mm_loadl_epi64(p.as_ptr().add(8).cast()))
+            };
+            [_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(lo)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(hi))]
+        }
+
+        fn splat_f16(h: [u8; 2]) -> F {
+            [_mm256_cvtph_ps(_mm_set1_epi16(i16::from_le_bytes(h))); 2]
+        }
+
         fn store(v: F, p: &mut [f32; 16]) {
             // SAFETY: the reference covers 16 floats, of which each store writes 8; storeu needs no alignment.
             unsafe {

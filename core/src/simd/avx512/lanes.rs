@@ -92,6 +92,16 @@ impl Lanes for Avx512 {
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(load256(p))))
         }
 
+        fn load_i8(p: &[i8; 16]) -> __m512 {
+            // SAFETY: the reference covers 16 bytes; loadu needs no alignment.
+            let p = unsafe { _mm_loadu_si128(p.as_ptr().cast()) };
+            _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(p))
+        }
+
+        fn splat_f16(h: [u8; 2]) -> __m512 {
+            _mm512_cvtph_ps(_mm256_set1_epi16(i16::from_le_bytes(h)))
+        }
+
         fn store(v: __m512, p: &mut [f32; 16]) {
             // SAFETY: the reference covers 16 floats; storeu needs no alignment.
             unsafe { _mm512_storeu_ps(p.as_mut_ptr(), v) }

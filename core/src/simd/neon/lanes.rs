@@ -121,6 +121,23 @@ impl Lanes for Neon {
             each!(vreinterpretq_f32_u32(v))
         }
 
+        fn load_i8(p: &[i8; 16]) -> F {
+            // SAFETY: the reference covers 16 bytes.
+            let v = unsafe { vld1q_s8(p.as_ptr()) };
+            let (lo, hi) = (vmovl_s8(vget_low_s8(v)), vmovl_high_s8(v));
+            let v = [
+                vmovl_s16(vget_low_s16(lo)),
+                vmovl_high_s16(lo),
+                vmovl_s16(vget_low_s16(hi)),
+                vmovl_high_s16(hi),
+            ];
+            each!(vcvtq_f32_s32(v))
+        }
+
+        fn splat_f16(h: [u8; 2]) -> F {
+            [vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(u16::from_le_bytes(h)))); 4]
+        }
+
         fn store(v: F, p: &mut [f32; 16]) {
             let p = p.as_mut_ptr();
             // SAFETY: the reference covers 16 floats, of which each store writes 4.

@@ -56,6 +56,16 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
+    fn load_i8(self, p: &[i8; 16]) -> F {
+        p.map(f32::from)
+    }
+
+    #[inline(always)]
+    fn splat_f16(self, h: [u8; 2]) -> F {
+        [f16_to_f32(u16::from_le_bytes(h)); 16]
+    }
+
+    #[inline(always)]
     fn store(self, v: F, p: &mut [f32; 16]) {
         *p = v;
     }
