@@ -488,6 +488,7 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
     weights: &[u8],
     act: &ActToken<'_>,
     out: &mut [f32],
+    _: &mut [u8],
 ) {
     let &ActToken { k, q, sums, d, .. } = act;
     let (blocks, row_bytes) = (k / 256, k / 256 * F::BYTES);
