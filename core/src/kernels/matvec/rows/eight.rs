@@ -122,16 +122,15 @@ pub(super) fn rows<D: Dots + Into<Dotprod>, F: Eight, const P: usize>(
         // SAFETY: a proof of `Dotprod` says that there is Advanced SIMD, too; the piece is as long as eight blocks take.
         unsafe { F::lay_out(q, sums, to.as_mut_ptr()) };
     }
-    let (first, last) = (weights.as_ptr(), out.len().wrapping_sub(1));
-    for r in (0..out.len()).step_by(ROWS) {
-        let (mut rows, mut next) = ([first; ROWS], first.wrapping_add(r * row_bytes));
-        for (i, row) in rows.iter_mut().enumerate() {
-            *row = next;
+    let (first, count) = (weights.as_ptr(), out.len());
+    for r in (0..count).step_by(ROWS) {
+        let row = |r: usize| first.wrapping_add(r * row_bytes);
+        let rows = if r + ROWS <= count {
+            core::array::from_fn(|i| row(r).wrapping_add(i * row_bytes))
+        } else {
             // Rows that are not there repeat the last one.
-            if r + i < last {
-                next = next.wrapping_add(row_bytes);
-            }
-        }
+            core::array::from_fn(|i| row((r + i).min(count - 1)))
+        };
         // SAFETY: the CPU has the instructions. A row has `8·steps` blocks, and the activations have as many, laid out
         // above, and their scales. The arrays take the two vectors.
         unsafe {
