@@ -560,6 +560,7 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
                     half!(q.as_ptr(), 1, 0 1 2 3);
                 }
                 let (mut isum, mut msum) = (vdupq_n_f32(0.0), vdupq_n_f32(0.0));
+                #[expect(clippy::needless_range_loop, reason = "planes index several arrays at once")]
                 for plane in 0..P {
                     let p = sums.as_ptr().add(plane * (k / 16) + 16 * column);
                     let ysums = [vld1q_s16(p), vld1q_s16(p.add(8))];
