@@ -125,7 +125,7 @@ impl PanelIsa<R> for Dotprod {
     const PART_PRODUCTS: usize = 0;
     const PAIRED_SCALES: bool = false;
     const SIGNED: bool = true;
-    // 8 registers of integer sums, 8 of floats, weights and digits in 6.
+    // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
     const KEEP_SUMS: bool = true;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;

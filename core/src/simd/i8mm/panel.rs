@@ -153,7 +153,7 @@ impl PanelIsa<R> for I8mm {
     const PAIRED_SCALES: bool = false;
     const SIGNED: bool = true;
     const PAIRS: bool = true;
-    // 8 registers of integer sums, 8 of floats, a weight's and 4 of digits.
+    // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
     const KEEP_SUMS: bool = true;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
