@@ -67,6 +67,11 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// No products yet.
     fn part(self) -> Self::Part;
+    /// No products of `T` tokens yet.
+    #[inline(always)]
+    fn parts<const T: usize>(self) -> [Self::Part; T] {
+        [self.part(); T]
+    }
     /// Adds the products of weights in 0..=63 with digits in -128..=127.
     fn dot(self, part: Self::Part, w: Self::Weights, q: Self::Digits) -> Self::Part;
     /// `acc + part · scale`.

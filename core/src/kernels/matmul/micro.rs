@@ -135,18 +135,18 @@ where
     F: PanelFormat<B, N>,
 {
     let mut isum = [isa.splat_i32(0); T];
-    let mut part = [isa.part(); T];
     if F::GROUP_STEPS == 4 {
         let q = q.map(|q| q.as_chunks::<4>().0);
         for (g, w) in w.as_chunks::<4>().0.iter().enumerate() {
-            part = isa.dots([isa.part(); T], w, q.map(|q| &q[g]));
+            let part = isa.dots(isa.parts(), w, q.map(|q| &q[g]));
             isum = isa.fold_all_scaled(isum, part, &panel.scales[g]);
         }
     } else {
+        let mut part = isa.parts();
         let q = q.map(|q| q.as_chunks::<8>().0);
         for (g, w) in w.as_chunks::<8>().0.iter().enumerate() {
-            if F::GROUP_STEPS == 8 {
-                part = [isa.part(); T];
+            if F::GROUP_STEPS == 8 && g > 0 {
+                part = isa.parts();
             }
             part = isa.dots(part, w, q.map(|q| &q[g]));
             if F::GROUP_STEPS < N {

@@ -45,6 +45,10 @@ pub(super) const fn scratch_bytes(isa: IsaKind, block_len: usize, blocks: usize)
     if matches!(isa, IsaKind::Avx512 | IsaKind::Amx) {
         return wide::scratch_bytes(block_len, blocks);
     }
+    #[cfg(all(target_arch = "aarch64", feature = "batch", not(target_os = "none")))]
+    if block_len == crate::quant::BLOCK_LEN && !matches!(isa, IsaKind::Scalar) {
+        return rows::scratch_bytes(blocks);
+    }
     let _ = (isa, block_len);
     blocks.saturating_mul(GROUP).saturating_add(STEP).saturating_mul(4)
 }

@@ -7,7 +7,7 @@
 pub(crate) mod panel;
 
 #[cfg(feature = "batch")]
-pub(crate) use panel::panel_as_neon;
+pub(crate) use panel::{panel_as_neon, parts};
 
 use super::dots::{Bytes32, Dots};
 use super::isa_ops;

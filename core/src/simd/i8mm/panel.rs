@@ -6,7 +6,7 @@
 //! and so on.
 
 use super::I8mm;
-use crate::simd::dotprod::panel_as_neon;
+use crate::simd::dotprod::{panel_as_neon, parts};
 use crate::simd::neon::Neon;
 use crate::simd::{isa_ops, panel::PanelIsa};
 use core::arch::aarch64::*;
@@ -34,37 +34,66 @@ fn smmla(mut acc: int32x4_t, w: int8x16_t, y: int8x16_t) -> int32x4_t {
     acc
 }
 
-/// Two tokens' 16 digits: the first 8 of both, the last 8 of both.
+/// Two tokens' digits of eight steps, 8 of both in each register.
 #[target_feature(enable = "neon")]
 #[inline]
-fn interleave(a: &[[i8; 4]; 4], b: &[[i8; 4]; 4]) -> [int8x16_t; 2] {
+fn eight_steps(a: &[[i8; 4]; 8], b: &[[i8; 4]; 8]) -> [int8x16_t; 4] {
+    // SAFETY: each array spans 32 bytes; the loads need no alignment.
+    let int64x2x4_t(p, q, r, s) =
+        unsafe { vld4q_lane_s64::<1>(b.as_ptr().cast(), vld4q_dup_s64(a.as_ptr().cast())) };
+    [p, q, r, s].map(|x| vreinterpretq_s8_s64(x))
+}
+
+/// The same of four steps.
+#[target_feature(enable = "neon")]
+#[inline]
+fn four_steps(a: &[[i8; 4]; 4], b: &[[i8; 4]; 4]) -> [int8x16_t; 2] {
     // SAFETY: each array spans 16 bytes; the loads need no alignment.
-    let (a, b) = unsafe { (vld1q_s8(a.as_ptr().cast()), vld1q_s8(b.as_ptr().cast())) };
-    let (a, b) = (vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b));
-    [vreinterpretq_s8_s64(vtrn1q_s64(a, b)), vreinterpretq_s8_s64(vtrn2q_s64(a, b))]
+    let int64x2x2_t(p, q) =
+        unsafe { vld2q_lane_s64::<1>(b.as_ptr().cast(), vld2q_dup_s64(a.as_ptr().cast())) };
+    [p, q].map(|x| vreinterpretq_s8_s64(x))
+}
+
+/// Two steps of the panel times two tokens' 8 digits of each pair of `y`.
+#[target_feature(enable = "neon,i8mm")]
+#[inline]
+fn two_steps<const T: usize>(part: &mut [Ints; T], w: &[[[u8; 4]; R]; 2], y: impl Fn(usize) -> int8x16_t) {
+    // SAFETY: the array spans 64 bytes; the load needs no alignment.
+    let int8x16x4_t(a, b, c, d) = unsafe { vld1q_s8_x4(w.as_ptr().cast()) };
+    for (pair, part) in part.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        let y = y(pair);
+        part[0] = [smmla(part[0][0], a, y), smmla(part[0][1], b, y)];
+        part[1] = [smmla(part[1][0], c, y), smmla(part[1][1], d, y)];
+    }
 }
 
 #[target_feature(enable = "neon,dotprod,i8mm")]
 #[inline]
-#[expect(clippy::needless_range_loop, reason = "fours index weights and digits at once")]
 fn dots<const S: usize, const T: usize>(
     mut part: [Ints; T],
     w: &[[[u8; 4]; R]; S],
     q: [&[[i8; 4]; S]; T],
 ) -> [Ints; T] {
-    let fours = q.map(|q| q.as_chunks::<4>().0);
-    let w: *const i8 = w.as_ptr().cast();
-    for four in 0..S / 4 {
-        for pair in 0..T / 2 {
-            let y = interleave(&fours[2 * pair][four], &fours[2 * pair + 1][four]);
-            for (eight, y) in y.into_iter().enumerate() {
-                for i in 0..4 {
-                    // SAFETY: the array spans `S` steps of 32 bytes, and four steps eight registers.
-                    let w = unsafe { vld1q_s8(w.add(16 * (8 * four + 4 * eight + i))) };
-                    let acc = &mut part[2 * pair + i / 2][i % 2];
-                    *acc = smmla(*acc, w, y);
-                }
+    let (w, pairs) = (w.as_chunks::<2>().0, q.as_chunks::<2>().0);
+    if S == 8 {
+        let mut y = [[vdupq_n_s8(0); 4]; T];
+        for (y, [a, b]) in y.iter_mut().zip(pairs) {
+            if let (Some(a), Some(b)) = (a.first_chunk(), b.first_chunk()) {
+                *y = eight_steps(a, b);
             }
+        }
+        for (i, w) in w.iter().enumerate() {
+            two_steps(&mut part, w, |pair| y[pair][i]);
+        }
+    } else {
+        let mut y = [[vdupq_n_s8(0); 2]; T];
+        for (y, [a, b]) in y.iter_mut().zip(pairs) {
+            if let (Some(a), Some(b)) = (a.first_chunk(), b.first_chunk()) {
+                *y = four_steps(a, b);
+            }
+        }
+        for (i, w) in w.iter().enumerate() {
+            two_steps(&mut part, w, |pair| y[pair][i]);
         }
     }
     part
@@ -124,7 +153,7 @@ impl PanelIsa<R> for I8mm {
     const PAIRED_SCALES: bool = false;
     const SIGNED: bool = true;
     const PAIRS: bool = true;
-    // 8 registers of integer sums, 8 of floats, a weight's and 4 of digits.
+    // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
     const KEEP_SUMS: bool = true;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
@@ -171,6 +200,12 @@ impl PanelIsa<R> for I8mm {
     fn settle<const T: usize>(self, acc: [Ints; T]) -> [Ints; T] {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe { settle(acc) }
+    }
+
+    #[inline(always)]
+    fn parts<const T: usize>(self) -> [Ints; T] {
+        // SAFETY: a value of this type exists only where the feature is available.
+        unsafe { parts() }
     }
 
     isa_ops! { I8mm, "neon,dotprod,i8mm";

@@ -10,8 +10,16 @@
 //! of super-blocks' scales, `Σ s_j·(c_j − c_(j−1)) = Σ (s_j − s_(j+1))·c_j`, before they are multiplied with. Everything
 //! wraps at 32 bits, and the results fit them.
 
+// It loads 8 bytes together from any address, which faults where the MMU is off, as it may be without an operating system.
+#[cfg(not(target_os = "none"))]
+mod eight;
 mod small;
 mod supers;
+
+#[cfg(not(target_os = "none"))]
+pub(super) use eight::scratch_bytes;
+#[cfg(target_os = "none")]
+use small as eight;
 
 use super::{Entry, Table};
 use crate::kernels::table::compiled;
@@ -20,24 +28,17 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 macro_rules! table {
-    ($name:ident, $isa:ty, $feature:literal) => {
+    ($name:ident, $isa:ty, $feature:literal, $q4_0:ident, $q8_0:ident) => {
         pub(in crate::kernels) static $name: Table = {
             macro_rules! entry {
                 ($kernel:ident, $format:ident) => {{
                     #[target_feature(enable = $feature)]
-                    fn entry(weights: &[u8], act: &ActToken<'_>, out: &mut [f32], _: &mut [u8]) {
+                    fn entry(weights: &[u8], act: &ActToken<'_>, out: &mut [f32], scratch: &mut [u8]) {
+                        let isa = <$isa>::assume();
                         match act.planes {
-                            1 => $kernel::rows::<$isa, $kernel::$format, 1>(
-                                <$isa>::assume(),
-                                weights,
-                                act,
-                                out,
-                            ),
+                            1 => $kernel::rows::<$isa, $kernel::$format, 1>(isa, weights, act, out, scratch),
                             _ => $kernel::rows::<$isa, $kernel::$format, { Mode::MOST_PLANES }>(
-                                <$isa>::assume(),
-                                weights,
-                                act,
-                                out,
+                                isa, weights, act, out, scratch,
                             ),
                         }
                     }
@@ -48,11 +49,11 @@ macro_rules! table {
                 None,
                 None,
                 None,
-                entry!(small, Q4_0),
+                entry!($q4_0, Q4_0),
                 entry!(small, Q4_1),
                 entry!(small, Q5_0),
                 entry!(small, Q5_1),
-                entry!(small, Q8_0),
+                entry!($q8_0, Q8_0),
                 entry!(supers, Q2K),
                 entry!(supers, Q3K),
                 entry!(supers, Q4K),
@@ -64,8 +65,8 @@ macro_rules! table {
     };
 }
 
-table!(NEON, crate::simd::neon::Neon, "neon");
-table!(DOTPROD, crate::simd::dotprod::Dotprod, "neon,dotprod");
+table!(NEON, crate::simd::neon::Neon, "neon", small, small);
+table!(DOTPROD, crate::simd::dotprod::Dotprod, "neon,dotprod", eight, eight);
 
 /// The sums of four vectors.
 ///

@@ -155,6 +155,7 @@ pub(super) fn rows<D: Dots, F: Small, const P: usize>(
     weights: &[u8],
     act: &ActToken<'_>,
     out: &mut [f32],
+    _: &mut [u8],
 ) {
     let &ActToken { k, q, sums, d, .. } = act;
     let (blocks, row_bytes) = (k / 32, k / 32 * F::BYTES);
