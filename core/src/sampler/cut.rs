@@ -4,7 +4,7 @@
 use super::Candidate;
 use super::chance::{Logits, Memory};
 use super::group::GROUP;
-use super::weight::{Numbers, Scale, exp2};
+use super::weight::{Numbers, ROUND, Scale, exp2};
 use crate::part::{part_mut, push};
 use crate::sort::{smallest_first, sort};
 
@@ -13,9 +13,6 @@ const BINS: usize = 256;
 /// The first part of a bin that is sorted; each further one is this many times larger.
 const SORT_FIRST: usize = 256;
 const SORT_GROWTH: usize = 8;
-
-/// Half of 2^53, whose unit is 1: `x + ROUND` is `x` rounded.
-const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// The last rank that weighs at least `min_p`, which is above 0, where `most` is the largest logit: searched among
 /// all numbers, in 32 steps at most.

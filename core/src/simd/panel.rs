@@ -11,6 +11,7 @@ macro_rules! unrolled {
         })*
     };
 }
+
 /// Operations on a panel of `R` rows. Weights lie in steps of four: `[step][row][4]`, digits of an activation are
 /// broadcast four at a time, every sum has one lane a row.
 ///

@@ -178,88 +178,30 @@ macro_rules! dot {
 
 /// Assembly: scale `$i` of four of eight rows, out of the registers `$p` to `$s`, times an activation's scale, to `$low`
 /// and `$high`.
+#[rustfmt::skip]
 macro_rules! scale {
     ($i:literal: $p:literal $q:literal $r:literal $s:literal => $low:literal $high:literal, $dy:literal) => {
         concat!(
-            "tbl v",
-            $low,
-            ".16b, {{v",
-            $p,
-            ".16b, v",
-            $q,
-            ".16b, v",
-            $r,
-            ".16b, v",
-            $s,
-            ".16b}}, v",
-            $i,
-            ".16b\n",
-            "fcvtl2 v",
-            $high,
-            ".4s, v",
-            $low,
-            ".8h\n",
-            "fcvtl v",
-            $low,
-            ".4s, v",
-            $low,
-            ".4h\n",
-            "fmul v",
-            $high,
-            ".4s, v",
-            $high,
-            ".4s, v",
-            $dy,
-            "\n",
-            "fmul v",
-            $low,
-            ".4s, v",
-            $low,
-            ".4s, v",
-            $dy,
-            "\n",
+            "tbl v", $low, ".16b, {{v", $p, ".16b, v", $q, ".16b, v", $r, ".16b, v", $s, ".16b}}, v", $i, ".16b\n",
+            "fcvtl2 v", $high, ".4s, v", $low, ".8h\n",
+            "fcvtl v", $low, ".4s, v", $low, ".4h\n",
+            "fmul v", $high, ".4s, v", $high, ".4s, v", $dy, "\n",
+            "fmul v", $low, ".4s, v", $low, ".4s, v", $dy, "\n",
         )
     };
 }
 
 /// Assembly: the sums of a block, in `$a` to `$d`, times the scales in `$low` and `$high`, are added to the rows' sums.
+#[rustfmt::skip]
 macro_rules! end {
     ($a:literal $b:literal $c:literal $d:literal, $low:literal $high:literal) => {
         concat!(
-            "faddp v",
-            $a,
-            ".4s, v",
-            $a,
-            ".4s, v",
-            $b,
-            ".4s\n",
-            "faddp v",
-            $c,
-            ".4s, v",
-            $c,
-            ".4s, v",
-            $d,
-            ".4s\n",
-            "fmul v",
-            $a,
-            ".4s, v",
-            $a,
-            ".4s, v",
-            $low,
-            ".4s\n",
-            "fmul v",
-            $c,
-            ".4s, v",
-            $c,
-            ".4s, v",
-            $high,
-            ".4s\n",
-            "fadd v20.4s, v20.4s, v",
-            $a,
-            ".4s\n",
-            "fadd v21.4s, v21.4s, v",
-            $c,
-            ".4s\n",
+            "faddp v", $a, ".4s, v", $a, ".4s, v", $b, ".4s\n",
+            "faddp v", $c, ".4s, v", $c, ".4s, v", $d, ".4s\n",
+            "fmul v", $a, ".4s, v", $a, ".4s, v", $low, ".4s\n",
+            "fmul v", $c, ".4s, v", $c, ".4s, v", $high, ".4s\n",
+            "fadd v20.4s, v20.4s, v", $a, ".4s\n",
+            "fadd v21.4s, v21.4s, v", $c, ".4s\n",
         )
     };
 }
@@ -269,31 +211,12 @@ macro_rules! end {
 pub(super) struct Q8_0;
 
 /// Assembly of Q8_0: the next 32 bytes of rows `$r` and `$s`, to `$a` to `$d`.
+#[rustfmt::skip]
 macro_rules! load_4 {
     ($r:literal $s:literal: $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
-            "ld4r {{v",
-            $a,
-            ".2d, v",
-            $b,
-            ".2d, v",
-            $c,
-            ".2d, v",
-            $d,
-            ".2d}}, [{",
-            $r,
-            "}], #32\n",
-            "ld4 {{v",
-            $a,
-            ".d, v",
-            $b,
-            ".d, v",
-            $c,
-            ".d, v",
-            $d,
-            ".d}}[1], [{",
-            $s,
-            "}], #32\n",
+            "ld4r {{v", $a, ".2d, v", $b, ".2d, v", $c, ".2d, v", $d, ".2d}}, [{", $r, "}], #32\n",
+            "ld4 {{v", $a, ".d, v", $b, ".d, v", $c, ".d, v", $d, ".d}}[1], [{", $s, "}], #32\n",
         )
     };
 }
@@ -503,21 +426,14 @@ impl Eight for Q8_0 {
 pub(super) struct Q4_0;
 
 /// Assembly of Q4_0: the four scales of rows `$r` and `$s`, which point to them, one row's in either half of `$to`.
+#[rustfmt::skip]
 macro_rules! four_scales {
     ($r:literal $s:literal => $to:literal) => {
         concat!(
-            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{",
-            $r,
-            "}], {four}\n",
-            "tbl v",
-            $to,
-            ".16b, {{v0.16b, v1.16b, v2.16b, v3.16b}}, v22.16b\n",
-            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{",
-            $s,
-            "}], {four}\n",
-            "tbx v",
-            $to,
-            ".16b, {{v0.16b, v1.16b, v2.16b, v3.16b}}, v23.16b\n",
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{", $r, "}], {four}\n",
+            "tbl v", $to, ".16b, {{v0.16b, v1.16b, v2.16b, v3.16b}}, v22.16b\n",
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{", $s, "}], {four}\n",
+            "tbx v", $to, ".16b, {{v0.16b, v1.16b, v2.16b, v3.16b}}, v23.16b\n",
         )
     };
 }
