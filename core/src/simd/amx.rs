@@ -59,43 +59,48 @@ macro_rules! load {
 }
 /// Multiplies tiles of weights and digits, and adds to a tile of sums.
 macro_rules! multiply {
-    ($sum:literal, $weights:literal, $digits:literal) => {
-        concat!("tdpbssd tmm", $sum, ", tmm", $weights, ", tmm", $digits, "\n")
+    ($by:literal, $sum:literal, $weights:literal, $digits:literal) => {
+        concat!($by, " tmm", $sum, ", tmm", $weights, ", tmm", $digits, "\n")
     };
 }
 
-/// Step `$k`: one or two planes of weights times one or two groups of digits. Where there is one group, both are it.
+/// Step `$k`: one or two planes of weights, of which `$by` multiplies the first, times one or two groups of digits.
 macro_rules! step {
-    (1, 1, $k:literal) => {
-        concat!(load!(4, "weights", 1024, $k), load!(6, "first", 1024, $k), multiply!(0, 4, 6))
+    ($by:literal, 1, 1, $k:literal) => {
+        concat!(load!(4, "weights", 1024, $k), load!(6, "first", 1024, $k), multiply!($by, 0, 4, 6))
     };
-    (1, 2, $k:literal) => {
-        concat!(step!(1, 1, $k), load!(7, "second", 1024, $k), multiply!(1, 4, 7))
+    ($by:literal, 1, 2, $k:literal) => {
+        concat!(step!($by, 1, 1, $k), load!(7, "second", 1024, $k), multiply!($by, 1, 4, 7))
     };
-    (2, 1, $k:literal) => {
+    ($by:literal, 2, 1, $k:literal) => {
         concat!(
             load!(4, "weights", 2048, $k),
             load!(6, "first", 1024, $k),
-            multiply!(0, 4, 6),
+            multiply!($by, 0, 4, 6),
             load!(5, "weights", "1024 + 2048", $k),
-            multiply!(1, 5, 6),
+            multiply!("tdpbusd", 1, 5, 6),
         )
     };
-    (2, 2, $k:literal) => {
-        concat!(step!(2, 1, $k), load!(7, "second", 1024, $k), multiply!(2, 4, 7), multiply!(3, 5, 7),)
+    ($by:literal, 2, 2, $k:literal) => {
+        concat!(
+            step!($by, 2, 1, $k),
+            load!(7, "second", 1024, $k),
+            multiply!($by, 2, 4, 7),
+            multiply!("tdpbusd", 3, 5, 7),
+        )
     };
 }
 
 /// One super-block's tiles in one stretch of assembly, so that no register is live between two. In tiles 0 to 3 are the sums,
 /// 4 and 5 hold planes of weights, 6 and 7 digits of the groups.
 macro_rules! products {
-    ($weights:ident, $first:ident, $second:ident, $to:ident, $planes:tt, $groups:tt, [$($sum:literal)*]) => {
+    ($by:literal, $weights:ident, $first:ident, $second:ident, $to:ident, $planes:tt, $groups:tt, [$($sum:literal)*]) => {
         asm!(
             $(concat!("tilezero tmm", $sum),)*
-            step!($planes, $groups, 0),
-            step!($planes, $groups, 1),
-            step!($planes, $groups, 2),
-            step!($planes, $groups, 3),
+            step!($by, $planes, $groups, 0),
+            step!($by, $planes, $groups, 1),
+            step!($by, $planes, $groups, 2),
+            step!($by, $planes, $groups, 3),
             $(concat!("tilestored [{to} + {row} + 1024 * ", $sum, "], tmm", $sum),)*
             "/* {second} */",
             weights = in(reg) $weights.as_ptr(),
@@ -125,7 +130,7 @@ impl Tiles for Amx {
     }
 
     #[inline(always)]
-    fn products<const P: usize, const G: usize>(
+    fn products<const P: usize, const G: usize, const SIGNED: bool>(
         self,
         weights: &[[Rows; P]; STEPS],
         digits: [&[Quads; STEPS]; G],
@@ -138,11 +143,15 @@ impl Tiles for Amx {
         // reads 16 rows of 64 bytes, one after another, within the arrays that the references are of, and each store
         // writes one of the `P · G` matrices of as many bytes.
         unsafe {
-            match (P, G) {
-                (1, 1) => products!(weights, first, second, to, 1, 1, [0]),
-                (1, _) => products!(weights, first, second, to, 1, 2, [0 1]),
-                (_, 1) => products!(weights, first, second, to, 2, 1, [0 1]),
-                _ => products!(weights, first, second, to, 2, 2, [0 1 2 3]),
+            match (SIGNED, P, G) {
+                (true, 1, 1) => products!("tdpbssd", weights, first, second, to, 1, 1, [0]),
+                (true, 1, _) => products!("tdpbssd", weights, first, second, to, 1, 2, [0 1]),
+                (true, _, 1) => products!("tdpbssd", weights, first, second, to, 2, 1, [0 1]),
+                (true, ..) => products!("tdpbssd", weights, first, second, to, 2, 2, [0 1 2 3]),
+                (false, 1, 1) => products!("tdpbusd", weights, first, second, to, 1, 1, [0]),
+                (false, 1, _) => products!("tdpbusd", weights, first, second, to, 1, 2, [0 1]),
+                (false, _, 1) => products!("tdpbusd", weights, first, second, to, 2, 1, [0 1]),
+                (false, ..) => products!("tdpbusd", weights, first, second, to, 2, 2, [0 1 2 3]),
             }
         }
     }

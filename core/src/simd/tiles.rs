@@ -1,7 +1,7 @@
 //! Products of tiles: matrices of 16 rows and 64 bytes.
 
 /// Weights of sixteen rows, 64 of each, in order.
-pub(crate) type Rows = [[i8; 64]; 16];
+pub(crate) type Rows = [[u8; 64]; 16];
 
 /// Digits of sixteen tokens, 64 of each: four of a token, the same four of the next, and so on.
 pub(crate) type Quads = [[[i8; 4]; 16]; 16];
@@ -24,8 +24,9 @@ pub(crate) trait Tiles: Copy {
     fn release(self);
 
     /// `to[g][p][row][token] = Σ weights[.., p, row, ..] · digits[g][.., token, ..]`, exact sums of 256 products, of `P`
-    /// planes of weights (1 or 2) and `G` groups of tokens (1 or 2).
-    fn products<const P: usize, const G: usize>(
+    /// planes of weights (1 or 2) and `G` groups of tokens (1 or 2). The first plane's weights are signed bytes if `SIGNED`;
+    /// else they are unsigned, as the second's always are.
+    fn products<const P: usize, const G: usize, const SIGNED: bool>(
         self,
         weights: &[[Rows; P]; STEPS],
         digits: [&[Quads; STEPS]; G],

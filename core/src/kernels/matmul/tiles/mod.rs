@@ -1,8 +1,10 @@
 //! Batches on CPUs that multiply tiles of 16 rows and 64 bytes.
 //!
-//! The products keep the canonical integers: a weight times its group's scale is split into two signed bytes, `128·high +
-//! low`, each plane is multiplied by itself, and `isum = 128·H + L`. So a super-block is one pair of tile sums and one step
-//! of floats, whatever its groups. Sums of activations times minimums go through bfloat16: `sum = 64·high + low`, all
+//! The products keep the canonical integers: a weight times its group's scale is split into two bytes, each plane of bytes is
+//! multiplied by itself, and the sums are put together again. So a super-block is one pair of tile sums and one step of
+//! floats, whatever its groups. Formats with minimums have unsigned weights and scales: the scale is split, `8·high + low`,
+//! and either half times a weight of 5 bits is a byte. Of the others the product is split, into a signed byte and an
+//! unsigned one, `256·high + low`. Sums of activations times minimums go through bfloat16: `sum = 64·high + low`, all
 //! of which, minimums too, are whole numbers of at most 8 bits, and every partial sum stays below 2^24.
 //!
 //! Weights are the rows of a tile, as they lie; activations its columns, so they are brought into fours once for a block
@@ -183,13 +185,22 @@ fn multiply<T: Tiles, F: PanelFormat<B, 64>, const B: usize, const P: usize, con
             tiles.pairs(&panel.mins, &columns.sums, mins);
         }
     }
-    tiles.products(panel.planes(), core::array::from_fn(|g| &columns[g].quads), sums);
+    let digits = core::array::from_fn(|g| &columns[g].quads);
+    if F::TERM == Term::MinusMins {
+        tiles.products::<P, G, false>(panel.planes(), digits, sums);
+    } else {
+        tiles.products::<P, G, true>(panel.planes(), digits, sums);
+    }
     for (((columns, accumulators), sums), mins) in columns.iter().zip(accumulators).zip(sums).zip(mins) {
         let dy = load(&columns.d);
         for r in 0..TILE {
             let mut isum = load_i32(&sums[0][r]);
             if P == 2 {
-                isum = _mm512_add_epi32(_mm512_slli_epi32::<7>(isum), load_i32(&sums[P - 1][r]));
+                let high = match F::TERM {
+                    Term::MinusMins => _mm512_slli_epi32::<{ operands::SCALE_BITS }>(isum),
+                    _ => _mm512_slli_epi32::<8>(isum),
+                };
+                isum = _mm512_add_epi32(high, load_i32(&sums[P - 1][r]));
             }
             let scaled = |d: f32| _mm512_mul_ps(_mm512_set1_ps(d), dy);
             let mut term = _mm512_mul_ps(scaled(panel.d[r]), _mm512_cvtepi32_ps(isum));

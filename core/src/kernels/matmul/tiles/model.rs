@@ -20,7 +20,7 @@ impl Tiles for Model {
 
     fn release(self) {}
 
-    fn products<const P: usize, const G: usize>(
+    fn products<const P: usize, const G: usize, const SIGNED: bool>(
         self,
         weights: &[[Rows; P]; STEPS],
         digits: [&[Quads; STEPS]; G],
@@ -31,7 +31,9 @@ impl Tiles for Model {
                 for (r, to) in to.iter_mut().enumerate() {
                     for (t, to) in to.iter_mut().enumerate() {
                         let product = |step: usize, i: usize| {
-                            i32::from(weights[step][p][r][i]) * i32::from(digits[step][i / 4][t][i % 4])
+                            let w = weights[step][p][r][i];
+                            let w = if SIGNED && p == 0 { i32::from(w as i8) } else { i32::from(w) };
+                            w * i32::from(digits[step][i / 4][t][i % 4])
                         };
                         *to = (0..STEPS).map(|step| (0..64).map(|i| product(step, i)).sum::<i32>()).sum();
                     }

@@ -1,6 +1,6 @@
 //! Weights and activations as tiles want them.
 
-use super::super::format::{PanelFormat, half_to_single};
+use super::super::format::{PanelFormat, SIGNED_BYTES, half_to_single};
 use super::{TILE, Term};
 use crate::kernels::ActToken;
 use crate::quant::SUPER_BLOCK_LEN;
@@ -9,6 +9,8 @@ use core::arch::x86_64::*;
 
 /// Weights in a step.
 const STEP: usize = 64;
+/// Bits of the lower half of a scale of 6 bits.
+pub(super) const SCALE_BITS: u32 = 3;
 
 /// One super-block of 16 rows.
 #[repr(C, align(64))]
@@ -47,38 +49,34 @@ impl Panel {
             let mut stored = [[0; 4]; SUPER_BLOCK_LEN / 4];
             F::weights(block, &mut stored);
             let groups = F::groups(block);
-            // One scale and minimum for each 16 weights.
-            let spread = |x: &[i8; 16]| -> [i16; 16] {
-                core::array::from_fn(|g| {
-                    i16::from(match F::GROUP_STEPS {
-                        4 => x[g],
-                        8 => x[g / 2],
-                        _ => 1,
-                    })
-                })
-            };
-            let (stored, _) = stored.as_flattened().as_chunks::<32>();
+            let (stored, _) = stored.as_flattened().as_chunks::<STEP>();
             let planes = self.weights.as_chunks_mut::<P>().0;
-            for (half, (stored, scales)) in
-                stored.iter().zip(spread(&groups.scale).as_chunks::<2>().0).enumerate()
-            {
-                let products = scaled(stored, F::OFFSET as i16, *scales);
-                let planes = &mut planes[half / 2];
-                let at = 32 * (half % 2);
-                if P == 2 {
-                    // 128·high + low, with low in -64..64.
-                    let high = _mm512_srai_epi16::<7>(_mm512_add_epi16(products, _mm512_set1_epi16(64)));
-                    let low = _mm512_sub_epi16(products, _mm512_slli_epi16::<7>(high));
-                    narrow(high, &mut planes[0][r], at);
-                    narrow(low, &mut planes[P - 1][r], at);
+            for (step, stored) in stored.iter().enumerate() {
+                if F::MAX_STORED == SIGNED_BYTES {
+                    planes[step][0][r] = *stored;
+                    continue;
+                }
+                // SAFETY: the array spans the 64 bytes, and the load needs no alignment.
+                let stored = unsafe { _mm512_loadu_si512(stored.as_ptr().cast()) };
+                let scales = spread::<F, B>(&groups.scale, step);
+                if F::TERM != Term::MinusMins {
+                    let [high, low] = scaled(stored, F::OFFSET as i8, scales);
+                    put(high, &mut planes[step][0][r]);
+                    put(low, &mut planes[step][P - 1][r]);
+                } else if P == 2 {
+                    // Both bytes of a word times a number that leaves them bytes.
+                    let high = _mm512_srli_epi16::<SCALE_BITS>(scales);
+                    let low = _mm512_and_si512(scales, _mm512_set1_epi16((1 << SCALE_BITS) - 1));
+                    put(_mm512_mullo_epi16(stored, high), &mut planes[step][0][r]);
+                    put(_mm512_mullo_epi16(stored, low), &mut planes[step][P - 1][r]);
                 } else {
-                    narrow(products, &mut planes[0][r], at);
+                    put(_mm512_mullo_epi16(stored, scales), &mut planes[step][0][r]);
                 }
             }
             if F::TERM == Term::MinusMins {
                 // Whole numbers below 64: their lower half as floats is zero, their upper half bfloat16.
-                self.mins[r] = spread(&groups.min).map(|min| {
-                    let bits = f32::from(min).to_bits();
+                self.mins[r] = core::array::from_fn(|g| {
+                    let bits = f32::from(groups.min[g * 4 / F::GROUP_STEPS]).to_bits();
                     bits | bits >> 16
                 });
             }
@@ -89,25 +87,46 @@ impl Panel {
     }
 }
 
-/// 32 weights times their scales, of which each serves 16.
-#[target_feature(enable = "avx512f,avx512bw")]
+/// The scales of the 32 words of step `step`, each of which holds two weights of one group.
+#[target_feature(enable = "avx512f,avx512bw,avx2")]
 #[inline]
-fn scaled(stored: &[u8; 32], offset: i16, scales: [i16; 2]) -> __m512i {
-    // SAFETY: the array spans the 32 bytes, and the load needs no alignment.
-    let stored = unsafe { _mm256_loadu_si256(stored.as_ptr().cast()) };
-    // Signed bytes, where they are stored so, have no offset; the others are below 128.
-    let weights = _mm512_sub_epi16(_mm512_cvtepi8_epi16(stored), _mm512_set1_epi16(offset));
-    let scales = [_mm256_set1_epi16(scales[0]), _mm256_set1_epi16(scales[1])];
-    _mm512_mullo_epi16(weights, _mm512_inserti64x4::<1>(_mm512_castsi256_si512(scales[0]), scales[1]))
+fn spread<F: PanelFormat<B, 64>, const B: usize>(scales: &[i8; 16], step: usize) -> __m512i {
+    let group = const {
+        let mut group = [[0i16; STEP / 2]; STEPS];
+        let mut word = 0;
+        while word < STEPS * STEP / 2 {
+            group[word / (STEP / 2)][word % (STEP / 2)] = (word / (2 * F::GROUP_STEPS)) as i16;
+            word += 1;
+        }
+        group
+    };
+    // SAFETY: the arrays span the 16 and the 64 bytes, and the loads need no alignment.
+    let (scales, group) = unsafe {
+        (_mm_loadu_si128(scales.as_ptr().cast()), _mm512_loadu_si512(group[step].as_ptr().cast()))
+    };
+    _mm512_permutexvar_epi16(group, _mm512_castsi256_si512(_mm256_cvtepi8_epi16(scales)))
 }
 
-/// Stores 32 numbers as bytes, which hold them.
+/// 64 weights (`stored - offset`) times the scales of their pairs, `256·high + low`.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-fn narrow(x: __m512i, to: &mut [i8; STEP], at: usize) {
-    let to = to[at..].first_chunk_mut::<32>().expect("half a row");
-    // SAFETY: the array spans the 32 bytes, and the store needs no alignment.
-    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtepi16_epi8(x)) }
+fn scaled(stored: __m512i, offset: i8, scales: __m512i) -> [__m512i; 2] {
+    let weights = _mm512_sub_epi8(stored, _mm512_set1_epi8(offset));
+    let odd = _mm512_mullo_epi16(_mm512_srai_epi16::<8>(weights), scales);
+    let even = _mm512_mullo_epi16(_mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(weights)), scales);
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    [
+        _mm512_mask_blend_epi8(ODD, _mm512_srli_epi16::<8>(even), odd),
+        _mm512_mask_blend_epi8(ODD, even, _mm512_slli_epi16::<8>(odd)),
+    ]
+}
+
+/// Stores 64 bytes.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn put(x: __m512i, to: &mut [u8; STEP]) {
+    // SAFETY: the array spans the 64 bytes, and the store needs no alignment.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), x) }
 }
 
 /// One super-block of 16 tokens.
