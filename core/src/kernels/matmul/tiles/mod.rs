@@ -17,7 +17,7 @@ mod operands;
 
 use super::format::{PanelFormat, Term};
 use super::{avx512, k_quants};
-use crate::kernels::{Acts, OutCols};
+use crate::kernels::{ActToken, Acts, OutCols};
 use crate::quant::SUPER_BLOCK_LEN;
 use crate::simd::amx::Amx;
 use crate::simd::avx512::Avx512;
@@ -117,11 +117,12 @@ fn matmul<T: Tiles, F: PanelFormat<B, 64>, const B: usize, const P: usize>(
         let groups = count.div_ceil(TILE);
         for first_block in (0..row_blocks).step_by(SLAB) {
             let slab = SLAB.min(row_blocks - first_block);
-            for (b, columns) in columns.chunks_exact_mut(groups).take(slab).enumerate() {
-                for (g, columns) in columns.iter_mut().enumerate() {
-                    // The last group repeats the last token.
-                    let token = |t: usize| acts.token(first_token + (TILE * g + t).min(count - 1));
-                    columns.pack(first_block + b, token, F::TERM == Term::MinusMins);
+            for g in 0..groups {
+                // The last group repeats the last token.
+                let token = |t: usize| acts.token(first_token + (TILE * g + t).min(count - 1));
+                let tokens: [ActToken<'_>; TILE] = core::array::from_fn(token);
+                for (b, columns) in columns[g..].iter_mut().step_by(groups).take(slab).enumerate() {
+                    columns.pack(first_block + b, &tokens, F::TERM == Term::MinusMins);
                 }
             }
             for first_row in (0..rows).step_by(PANELS * TILE) {

@@ -140,10 +140,9 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Brings super-block `block` of tokens `token(0)` to `token(15)` into columns, the sums only where they are read.
+    /// Brings super-block `block` of the tokens into columns, the sums only where they are read.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    pub(super) fn pack<'a>(&mut self, block: usize, token: impl Fn(usize) -> ActToken<'a>, sums: bool) {
-        let tokens: [ActToken<'_>; TILE] = core::array::from_fn(token);
+    pub(super) fn pack(&mut self, block: usize, tokens: &[ActToken<'_>; TILE], sums: bool) {
         for (step, quads) in self.quads.iter_mut().enumerate() {
             let at = block * SUPER_BLOCK_LEN + step * STEP;
             transpose(
@@ -161,7 +160,7 @@ impl Columns {
         }
         if sums {
             let mut rows = [[0u32; TILE]; TILE];
-            for (to, token) in rows.iter_mut().zip(&tokens) {
+            for (to, token) in rows.iter_mut().zip(tokens) {
                 let sums = token.sums[block * TILE..].first_chunk::<TILE>().expect("16 sums a super-block");
                 *to = sums.map(|sum| {
                     // At most 2048 in magnitude, so that high and low are within -32..=32: few enough bits for bfloat16.
