@@ -28,7 +28,7 @@ use operands::{Columns, Panel, transpose};
 /// Rows of weights or tokens in a tile.
 const TILE: usize = 16;
 /// Tokens in a block at most.
-const BLOCK_TOKENS: usize = 256;
+const BLOCK_TOKENS: usize = 512;
 /// Super-blocks whose activations are brought into tiles at a time.
 const SLAB: usize = 8;
 /// Panels of 16 rows that a group of activations meets while it is in the first-level cache.

@@ -143,20 +143,14 @@ impl Columns {
     /// Brings super-block `block` of the tokens into columns, the sums only where they are read.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     pub(super) fn pack(&mut self, block: usize, tokens: &[ActToken<'_>; TILE], sums: bool) {
+        // Sixteen times four digits, four times.
+        let digits: [&[[[i8; 4]; TILE]; STEPS]; TILE] = core::array::from_fn(|t| {
+            let digits = &tokens[t].q[block * SUPER_BLOCK_LEN..][..SUPER_BLOCK_LEN];
+            let steps = digits.as_chunks::<4>().0.as_chunks::<TILE>().0;
+            steps.first_chunk().expect("a super-block has as many steps")
+        });
         for (step, quads) in self.quads.iter_mut().enumerate() {
-            let at = block * SUPER_BLOCK_LEN + step * STEP;
-            transpose(
-                |t| {
-                    tokens[t].q[at..]
-                        .first_chunk::<STEP>()
-                        .expect("whole super-blocks")
-                        .as_chunks::<4>()
-                        .0
-                        .first_chunk()
-                        .expect("sixteen times four")
-                },
-                quads,
-            );
+            transpose(|t| &digits[t][step], quads);
         }
         if sums {
             let mut rows = [[0u32; TILE]; TILE];
