@@ -18,6 +18,8 @@ pub trait Lanes: Copy {
 
     /// Whether twenty units and more fit the registers at once.
     const MANY: bool = false;
+    /// Whether [`transpose`](Self::transpose) is cheap beside sixteen canonical sums across lanes.
+    const TRANSPOSES: bool = false;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F;
@@ -72,6 +74,16 @@ pub trait Lanes: Copy {
     #[inline(always)]
     fn sum16(self, v: [Self::F; LANES]) -> Self::F {
         self.load(&v.map(|v| self.sum(v)))
+    }
+
+    /// `to[i][j] = rows[j][i]`; for instruction sets where it [is cheap](Self::TRANSPOSES).
+    #[inline(always)]
+    fn transpose(self, rows: [&[f32; LANES]; LANES], to: &mut [[f32; LANES]; LANES]) {
+        for (i, to) in to.iter_mut().enumerate() {
+            for (to, row) in to.iter_mut().zip(rows) {
+                *to = row[i];
+            }
+        }
     }
 
     /// Asks that the cache line `offset` bytes from the start of `p`, which may lie beyond its end, come into the

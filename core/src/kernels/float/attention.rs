@@ -3,8 +3,11 @@
 //!
 //! A query is one head of one token. Queries are treated in blocks: one pass over the keys for all scores of the
 //! block, softmax, one pass over the values. A few positions at a time are widened to f32 and multiplied by every
-//! query of the block, two queries by two keys or four queries by sixteen elements of the values in registers.
-//! The arithmetic of a query knows nothing of its block, so any way of cutting gives the same bits.
+//! query of the block, two queries by two keys or four queries by sixteen elements of the values in registers; where
+//! many queries share a key, keys are [transposed](across) first. The arithmetic of a query knows nothing of its block,
+//! so any way of cutting gives the same bits.
+
+mod across;
 
 use super::elementwise::{exp_and_sum, max};
 use super::kv::KvType;
@@ -41,8 +44,9 @@ pub struct AttendJob {
     pub scale: f32,
 }
 
-/// Queries in a block: each widened position is used this many times.
-const MAX_QUERIES: usize = 16;
+/// Queries in a block: each widened position is used this many times. Their scores should fit a second-level cache,
+/// which is small where several cores share it.
+const MAX_QUERIES: usize = if cfg!(target_arch = "x86_64") { 32 } else { 16 };
 /// Positions widened at once: 16 KiB of heads of 128.
 const POSITIONS: usize = 32;
 
@@ -125,7 +129,9 @@ pub(super) fn attend<L: Lanes>(
 
         let mut sums = [0.0; MAX_QUERIES];
         for (i, (scores, sum)) in scores.chunks_exact_mut(score_units).zip(&mut sums).enumerate() {
-            let scores = part_mut(scores.as_flattened_mut(), 0, visible(i));
+            // Whole units: what this query must not see, or is not there, counts as e^−∞.
+            let scores = part_mut(scores, 0, visible(i).div_ceil(LANES));
+            cut_mut(scores.as_flattened_mut(), visible(i)).1.fill(f32::NEG_INFINITY);
             *sum = exp_and_sum(l, scores, max(l, scores));
         }
 
@@ -165,7 +171,7 @@ fn widen<L: Lanes>(l: L, kv_type: KvType, rows: &[u8], row_bytes: usize, widened
 fn score_block<L: Lanes>(
     l: L,
     kv: &KvHead<'_>,
-    qs: &[Unit],
+    qs: &mut [Unit],
     positions: usize,
     scale: f32,
     widened: &mut [Unit],
@@ -175,6 +181,9 @@ fn score_block<L: Lanes>(
     let row_bytes = kv.kv_type.row_bytes(kv.key_len);
     let queries = qs.len() / units;
     let score_len = scores.len() / queries.max(1) * LANES;
+    if across::suits::<L>(queries, units) {
+        return across::score_block(l, kv, qs, positions, scale, widened, scores);
+    }
     let scores = scores.as_flattened_mut();
     for first in (0..positions).step_by(POSITIONS) {
         let count = POSITIONS.min(positions - first);
@@ -342,23 +351,31 @@ fn mix<L: Lanes, const Q: usize, const C: usize>(
     u: usize,
     accs: &mut [Unit],
 ) {
+    let positions = values.len() / units.max(1);
+    let fits = u + C <= units && p.iter().all(|p| p.len() >= positions);
+    if !holds(fits, "a weight of each query for each value") {
+        return;
+    }
     let mut acc = [[l.splat(0.0); C]; Q];
     for (q, acc) in acc.iter_mut().enumerate() {
         for (c, acc) in acc.iter_mut().enumerate() {
             *acc = l.load(accs.get(q * units + u + c).unwrap_or(&[0.0; LANES]));
         }
     }
-    for (j, value) in values.chunks_exact(units).enumerate() {
-        let Some(value) = value.get(u..).and_then(|value| value.first_chunk::<C>()) else { return };
+    for j in 0..positions {
         let mut v = [l.splat(0.0); C];
-        for c in 0..C {
-            v[c] = l.load(&value[c]);
+        for (c, v) in v.iter_mut().enumerate() {
+            #[allow(unsafe_code, reason = "a check for each value would cost as much as its products")]
+            // SAFETY: `j` is below the number of whole values, and `u + c` below the units of one.
+            let value = unsafe { values.get_unchecked(j * units + u + c) };
+            *v = l.load(value);
         }
-        for q in 0..Q {
-            let Some(&weight) = p[q].get(j) else { return };
-            let weight = l.splat(weight);
-            for c in 0..C {
-                acc[q][c] = l.add(acc[q][c], l.mul(weight, v[c]));
+        for (acc, p) in acc.iter_mut().zip(p) {
+            #[allow(unsafe_code, reason = "as above")]
+            // SAFETY: each query has a weight for each value, checked above.
+            let weight = l.splat(unsafe { *p.get_unchecked(j) });
+            for (acc, v) in acc.iter_mut().zip(v) {
+                *acc = l.add(*acc, l.mul(weight, v));
             }
         }
     }

@@ -57,35 +57,25 @@ fn swiglu_unit<L: Lanes>(l: L, gate: &mut [f32; LANES], up: &[f32; LANES]) {
 
 /// The largest of `x`, −∞ of none. NaNs are passed over; which of two zeros comes back is not defined.
 #[inline(always)]
-pub(super) fn max<L: Lanes>(l: L, x: &[f32]) -> f32 {
-    let (units, tail) = x.as_chunks();
+pub(super) fn max<L: Lanes>(l: L, x: &[[f32; LANES]]) -> f32 {
     let mut acc = l.splat(f32::NEG_INFINITY);
-    for x in units {
+    for x in x {
         acc = l.max(l.load(x), acc);
     }
     let mut lanes = [0.0; LANES];
     l.store(acc, &mut lanes);
-    lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max })
+    lanes.into_iter().fold(f32::NEG_INFINITY, |max, x| if x > max { x } else { max })
 }
 
 /// `x = e^(x − max)`, and the sum of them. If any is a NaN, so is the sum.
 #[inline(always)]
-pub(super) fn exp_and_sum<L: Lanes>(l: L, x: &mut [f32], max: f32) -> f32 {
+pub(super) fn exp_and_sum<L: Lanes>(l: L, x: &mut [[f32; LANES]], max: f32) -> f32 {
     let max = l.splat(max);
-    let (units, tail) = x.as_chunks_mut();
     let mut acc = l.splat(0.0);
-    for x in units {
+    for x in x {
         let e = exp_lanes(l, l.sub(l.load(x), max));
         l.store(e, x);
         acc = l.add(acc, e);
-    }
-    if !tail.is_empty() {
-        let mut last = padded(tail);
-        let e = exp_lanes(l, l.sub(l.load(&last), max));
-        l.store(e, &mut last);
-        last[tail.len()..].fill(0.0);
-        acc = l.add(acc, l.load(&last));
-        copy(tail, part(&last, 0, tail.len()));
     }
     l.sum(acc)
 }

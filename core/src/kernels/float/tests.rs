@@ -201,6 +201,31 @@ fn exponentials_have_the_same_bits_in_every_lane() {
 }
 
 #[test]
+fn sixteen_rows_become_sixteen_columns() {
+    fn check<L: crate::simd::Lanes>(l: L) {
+        let rows: [[f32; 16]; 16] = core::array::from_fn(|i| core::array::from_fn(|j| (16 * i + j) as f32));
+        let mut columns = [[f32::NAN; 16]; 16];
+        l.transpose(rows.each_ref(), &mut columns);
+        for (i, column) in columns.iter().enumerate() {
+            assert_eq!(*column, rows.map(|row| row[i]));
+        }
+    }
+    check(Scalar);
+    #[cfg(target_arch = "x86_64")]
+    if avx2() {
+        #[allow(unsafe_code, reason = "the proof that a CPU has a feature starts somewhere")]
+        // SAFETY: just detected.
+        check(unsafe { crate::simd::avx2::Avx2::assume() });
+    }
+    #[cfg(target_arch = "x86_64")]
+    if avx512() {
+        #[allow(unsafe_code, reason = "the proof that a CPU has a feature starts somewhere")]
+        // SAFETY: just detected.
+        check(unsafe { crate::simd::avx512::Avx512::assume() });
+    }
+}
+
+#[test]
 fn rms_norm_add_and_swiglu_follow_their_formulas() {
     let mut rng = Rng(1);
     for n in LENGTHS {
@@ -452,6 +477,9 @@ fn attention_is_canonical_however_it_is_blocked() {
         case(KvType::F16, 7, 13, 16, 6, 5),
         case(KvType::F32, 33, 1, 64, 2, 7),
         case(KvType::F16, 96, 80, 300, 1, 1),
+        case(KvType::F16, 64, 64, 45, 13, 3),
+        case(KvType::F16, 60, 64, 3, 9, 7),
+        case(KvType::F32, 128, 128, 17, 35, 1),
         case(KvType::Q8_0, 64, 64, 0, 1, 1),
         case(KvType::Q8_0, 64, 64, 37, 5, 8),
         case(KvType::Q8_0, 128, 32, 31, 33, 3),
@@ -505,27 +533,29 @@ fn attention_is_canonical_however_it_is_blocked() {
 #[test]
 fn attention_never_looks_ahead() {
     let mut rng = Rng(7);
-    let (len, tokens) = (16, 40);
-    let (k_bytes, _) = encode(WeightFormat::F32, &rng.vec(tokens * len, 1.0));
-    let mut v = rng.vec(tokens * len, 1.0);
-    v[20 * len] = f32::INFINITY;
-    v[21 * len + 3] = f32::NAN;
-    let (v_bytes, _) = encode(WeightFormat::F32, &v);
-    let q = rng.vec(tokens * len, 1.0);
-    let head =
-        KvHead { kv_type: KvType::F32, key_len: len, value_len: len, k: &k_bytes[1..], v: &v_bytes[1..] };
-    for kernels in all_kernels() {
-        let mut scratch = vec![0; kernels.attend_scratch_bytes(len, len, tokens, 1, tokens) / 4];
-        let scratch: &mut [u8] = bytemuck::cast_slice_mut::<u32, u8>(&mut scratch);
-        let job = AttendJob { first_pos: 0, tokens, group: 1, scale: 0.25 };
-        let mut all = vec![0.0; tokens * len];
-        kernels.attend(&head, &q, len, &job, &mut OutCols::new(&mut all, tokens, len), scratch);
-        for t in 0..tokens {
-            let mut one = vec![0.0; len];
-            let job = AttendJob { first_pos: t, tokens: 1, group: 1, scale: 0.25 };
-            kernels.attend(&head, &q[t * len..], len, &job, &mut OutCols::new(&mut one, 1, len), scratch);
-            same(&all[t * len..][..len], &one, kernels.isa().name());
-            assert_eq!(one.iter().all(|x| x.is_finite()), t < 20);
+    let tokens = 40;
+    for len in [16, 64] {
+        let (k_bytes, _) = encode(WeightFormat::F32, &rng.vec(tokens * len, 1.0));
+        let mut v = rng.vec(tokens * len, 1.0);
+        v[20 * len] = f32::INFINITY;
+        v[21 * len + 3] = f32::NAN;
+        let (v_bytes, _) = encode(WeightFormat::F32, &v);
+        let q = rng.vec(tokens * len, 1.0);
+        let head =
+            KvHead { kv_type: KvType::F32, key_len: len, value_len: len, k: &k_bytes[1..], v: &v_bytes[1..] };
+        for kernels in all_kernels() {
+            let mut scratch = vec![0; kernels.attend_scratch_bytes(len, len, tokens, 1, tokens) / 4];
+            let scratch: &mut [u8] = bytemuck::cast_slice_mut::<u32, u8>(&mut scratch);
+            let job = AttendJob { first_pos: 0, tokens, group: 1, scale: 0.25 };
+            let mut all = vec![0.0; tokens * len];
+            kernels.attend(&head, &q, len, &job, &mut OutCols::new(&mut all, tokens, len), scratch);
+            for t in 0..tokens {
+                let mut one = vec![0.0; len];
+                let job = AttendJob { first_pos: t, tokens: 1, group: 1, scale: 0.25 };
+                kernels.attend(&head, &q[t * len..], len, &job, &mut OutCols::new(&mut one, 1, len), scratch);
+                same(&all[t * len..][..len], &one, kernels.isa().name());
+                assert_eq!(one.iter().all(|x| x.is_finite()), t < 20);
+            }
         }
     }
 }

@@ -46,9 +46,49 @@ fn fold_pair(a: F, b: F) -> __m256 {
     _mm256_add_ps(_mm256_blend_ps::<0xf0>(a, b), _mm256_permute2f128_ps::<0x21>(a, b))
 }
 
+/// Four columns of eight rows, from their four floats each.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn columns(rows: [&[f32; 4]; 8]) -> [__m256; 4] {
+    // Row `i` in the lower half, row `i + 4` in the upper: what is left to do stays within the halves.
+    let pair = |i: usize| {
+        // SAFETY: each reference covers the 4 floats that are read; loadu needs no alignment.
+        let (low, high) = unsafe { (_mm_loadu_ps(rows[i].as_ptr()), _mm_loadu_ps(rows[i + 4].as_ptr())) };
+        _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high)
+    };
+    let (a, b, c, d) = (pair(0), pair(1), pair(2), pair(3));
+    let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    [
+        _mm256_shuffle_ps::<0x44>(ab, cd),
+        _mm256_shuffle_ps::<0xee>(ab, cd),
+        _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+        _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+    ]
+}
+
+/// `to[i][j] = rows[j][i]`.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::simd) fn transpose(rows: [&[f32; 16]; 16], to: &mut [[f32; 16]; 16]) {
+    for (quarter, to) in to.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        let [low, high] = [0, 8]
+            .map(|first| columns(core::array::from_fn(|j| &rows[first + j].as_chunks::<4>().0[quarter])));
+        for ((low, high), to) in low.into_iter().zip(high).zip(to) {
+            // SAFETY: the reference covers 16 floats, of which each store writes 8; storeu needs no alignment.
+            unsafe {
+                _mm256_storeu_ps(to.as_mut_ptr(), low);
+                _mm256_storeu_ps(to.as_mut_ptr().add(8), high);
+            }
+        }
+    }
+}
+
 impl Lanes for Avx2 {
     type F = F;
     type Folded = __m256;
+
+    const TRANSPOSES: bool = true;
 
     isa_ops! { Avx2, "avx2,fma,f16c";
         fn splat(x: f32) -> F {
@@ -169,6 +209,10 @@ impl Lanes for Avx2 {
             // SAFETY: the array is 4 floats long; storeu needs no alignment.
             unsafe { _mm_storeu_ps(sums.as_mut_ptr(), _mm_blend_ps::<0b1010>(ac, _mm_moveldup_ps(bd))) };
             sums
+        }
+
+        fn transpose(rows: [&[f32; 16]; 16], to: &mut [[f32; 16]; 16]) {
+            transpose(rows, to);
         }
 
         fn prefetch(p: &[u8], offset: usize) {

@@ -5,7 +5,7 @@
 #[cfg(feature = "batch")]
 mod four;
 mod ints;
-mod lanes;
+pub(in crate::simd) mod lanes;
 #[cfg(feature = "batch")]
 mod panel;
 

@@ -68,6 +68,7 @@ impl Lanes for Avx512 {
     type Folded = __m512;
 
     const MANY: bool = true;
+    const TRANSPOSES: bool = true;
 
     isa_ops! { Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c";
         fn splat(x: f32) -> __m512 {
@@ -183,6 +184,10 @@ impl Lanes for Avx512 {
                 fold_quarters(fold_halves(v[i], v[i + 8]), fold_halves(v[i + 4], v[i + 12]))
             };
             fold_singles(fold_pairs(four(0), four(2)), fold_pairs(four(1), four(3)))
+        }
+
+        fn transpose(rows: [&[f32; 16]; 16], to: &mut [[f32; 16]; 16]) {
+            crate::simd::avx2::lanes::transpose(rows, to);
         }
 
         fn prefetch(p: &[u8], offset: usize) {
