@@ -64,12 +64,13 @@ pub(crate) struct Trial {
 
 /// Turns that each takes; the fastest counts.
 const TURNS: usize = 5;
-const K: usize = 2048;
+const K: usize = 1024;
 const ROWS: usize = 128;
-const TOKENS: usize = 64;
+/// As many as share the unpacking of the weights in a prompt, of which tiles need more than AVX-512 does.
+const TOKENS: usize = 256;
 const FORMAT: WeightFormat = WeightFormat::Q4_K;
 
-/// Multiplies a small matrix with a batch by both in turn: under a millisecond. `None` without the memory for it.
+/// Multiplies a small matrix with a batch by both in turn: a few milliseconds. `None` without the memory for it.
 ///
 /// The rate of tiles drops on machines that others use too, to less than half of what instructions without them reach, so what
 /// the CPU has does not tell which is the better.

@@ -4,8 +4,8 @@
 //! one unit (a super-block, or eight blocks of 32 weights) at a time is unpacked into small integers, transposed so
 //! that vector lanes are rows, and multiplied with every token before the next one is touched. The unit stays in
 //! the first-level cache, activations stream past it, and the accumulators, one f32 for each row and token, wait in
-//! a tile beside it. Tokens are taken in blocks whose activations stay in the second-level cache while all panels
-//! of a call pass; each block unpacks the panels anew (2 to 3 % of the time at 256 tokens).
+//! a tile beside it. Tokens are taken in blocks whose activations stay near while all panels of a call pass; each block
+//! unpacks the panels anew (2 to 3 % of the time at 256 tokens).
 //!
 //! Weights are stored signed where the multiplier takes signed bytes. Elsewhere they are stored unsigned where they fit 6
 //! bits (`u = weight + offset`, so that one instruction multiplies them with signed digits), and the offset is taken
@@ -60,7 +60,7 @@ impl Table {
         self.kernels[format as usize]
     }
 
-    /// Bytes of scratch that any kernel needs for up to `tokens` tokens: at most 57 KB, with tiles 720 KB.
+    /// Bytes of scratch that any kernel needs for up to `tokens` tokens: at most 57 KB, with tiles 1.4 MB.
     pub(super) const fn scratch_bytes(&self, tokens: usize) -> usize {
         #[cfg(target_arch = "x86_64")]
         let tiles = if self.tiles { tiles::scratch_bytes(tokens) } else { 0 };
@@ -81,8 +81,9 @@ impl Table {
 const BLOCK_TOKENS: usize = 256;
 /// The tile has room for a whole number of this many, of which every [`PanelIsa::TOKENS`] is a divisor.
 const PAD_TOKENS: usize = 4;
-/// Bytes of digits in a block of tokens: half of a common second-level cache.
-const BLOCK_BYTES: usize = 512 << 10;
+/// Bytes of digits in a block of tokens: half of a small board's second-level cache. The last-level cache of x86-64 feeds
+/// blocks that are longer than that as fast, and rows of 5,632 weights are then unpacked for 256 tokens instead of 92.
+const BLOCK_BYTES: usize = if cfg!(target_arch = "x86_64") { 1536 << 10 } else { 512 << 10 };
 /// Tokens in a block at least, however long they are: fewer would pay too much for unpacking.
 const MIN_BLOCK_TOKENS: usize = 32;
 
