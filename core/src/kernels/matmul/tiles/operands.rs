@@ -101,9 +101,8 @@ fn spread<F: PanelFormat<B, 64>, const B: usize>(scales: &[i8; 16], step: usize)
         group
     };
     // SAFETY: the arrays span the 16 and the 64 bytes, and the loads need no alignment.
-    let (scales, group) = unsafe {
-        (_mm_loadu_si128(scales.as_ptr().cast()), _mm512_loadu_si512(group[step].as_ptr().cast()))
-    };
+    let (scales, group) =
+        unsafe { (_mm_loadu_si128(scales.as_ptr().cast()), _mm512_loadu_si512(group[step].as_ptr().cast())) };
     _mm512_permutexvar_epi16(group, _mm512_castsi256_si512(_mm256_cvtepi8_epi16(scales)))
 }
 
