@@ -64,7 +64,8 @@ macro_rules! multiply {
     };
 }
 
-/// Step `$k`: one or two planes of weights, of which `$by` multiplies the first, times one or two groups of digits.
+/// Step `$k`: one or two planes of weights, of which `$by` multiplies the first, times one or two groups of digits. Where
+/// there is one group, both are it.
 macro_rules! step {
     ($by:literal, 1, 1, $k:literal) => {
         concat!(load!(4, "weights", 1024, $k), load!(6, "first", 1024, $k), multiply!($by, 0, 4, 6))
