@@ -147,8 +147,9 @@ fn rows<F: Format, const P: usize>(
     for (stream, out) in stream.chunks(GROUP * blocks).zip(out.chunks_mut(GROUP)) {
         let mut column = 0;
         let (steps, rest) = stream.as_chunks();
-        let (full, last) = cut_mut(terms, steps.len() * STEP);
-        for (step, terms) in steps.iter().zip(full.as_chunks_mut().0) {
+        // What is not there is computed as the first block again; the room behind the terms takes that.
+        let last = rest.first().map(|first| core::array::from_fn(|i| *rest.get(i).unwrap_or(first)));
+        for (step, terms) in steps.iter().chain(&last).zip(terms.as_chunks_mut().0) {
             let acts = laid.at(column)?;
             // SAFETY: this function has the features.
             store(terms, unsafe { F::terms::<P>(step, &acts) });
@@ -156,13 +157,6 @@ fn rows<F: Format, const P: usize>(
             while column >= blocks {
                 column -= blocks;
             }
-        }
-        if let ([first, ..], Some(terms)) = (rest, last.first_chunk_mut()) {
-            // What is not there is computed as the first block again; the room behind the terms takes that.
-            let step = core::array::from_fn(|i| *rest.get(i).unwrap_or(first));
-            let acts = laid.at(column)?;
-            // SAFETY: as above.
-            store(terms, unsafe { F::terms::<P>(&step, &acts) });
         }
         add_up(Avx2::assume(), part(terms, 0, out.len() * blocks), blocks, out);
     }
