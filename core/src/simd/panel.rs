@@ -31,10 +31,10 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     const SIGNED: bool = false;
     /// Whether tokens are multiplied in pairs, so that their number is even.
     const PAIRS: bool = false;
-    /// Whether the registers have room for a unit's f32 accumulators beside the integer sums.
-    const KEEP_SUMS: bool = false;
+    /// Steps of a block at most whose unit's f32 accumulators have room in the registers beside the integer sums.
+    const KEPT_STEPS: usize = 0;
 
-    /// How much too large [`wide_dot`](Self::wide_dot) takes each weight.
+    /// How much too large signed bytes are stored, for a multiplier that takes one operand unsigned.
     const WIDE_OFFSET: i32 = 0;
     /// Whether [`wide_dot`](Self::wide_dot) takes a digit `q` as `-1 - q` where the weight is negative, and the weight
     /// without its sign, so that the magnitudes of the negative weights are missing from the sums.
@@ -92,6 +92,19 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
         fold_dots(self, isum, w, q, scale);
     }
 
+    /// `Σ part · scale` of the products of `N` steps and `T` tokens: groups of `group_steps` have a scale each, parts hold `S`
+    /// steps.
+    #[inline(always)]
+    fn fold_groups<const S: usize, const N: usize, const T: usize>(
+        self,
+        w: &[[[u8; 4]; R]; N],
+        q: [&[[i8; 4]; N]; T],
+        scales: &[[i32; R]; 16],
+        group_steps: usize,
+    ) -> [Self::Ints; T] {
+        fold_groups::<_, R, S, N, T>(self, w, q, scales, group_steps)
+    }
+
     /// Adds the products of `S` (4 or 8) steps of signed weights and of `T` tokens; [`SIGNED`](Self::SIGNED) only. The sums
     /// are in an order of the instruction set's own until [`settle`](Self::settle) puts each in its place.
     #[inline(always)]
@@ -131,9 +144,8 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// No products yet.
     fn wide_part(self) -> Self::WidePart;
-    /// Adds the products of weights in -128..=127, read as signed bytes, and taken as
-    /// [`WIDE_OFFSET`](Self::WIDE_OFFSET) and [`WIDE_MAGNITUDES`](Self::WIDE_MAGNITUDES) say, with digits in -128..=127;
-    /// good for up to 64 steps.
+    /// Adds the products of weights in -128..=127, stored and taken as [`WIDE_OFFSET`](Self::WIDE_OFFSET) and
+    /// [`WIDE_MAGNITUDES`](Self::WIDE_MAGNITUDES) say, with digits in -128..=127; good for up to 64 steps.
     fn wide_dot(self, part: Self::WidePart, w: Self::Weights, q: Self::Digits) -> Self::WidePart;
     /// [`wide_dot`](Self::wide_dot) of eight steps and `T` tokens.
     #[inline(always)]
@@ -157,6 +169,16 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// `acc + c.low · s.low + c.high · s.high`, the halves being signed 16-bit numbers: `c` has a pair for every
     /// row, `s` is the same for all.
     fn dot_pairs(self, acc: Self::Ints, c: &[i32; R], s: i32) -> Self::Ints;
+    /// [`dot_pairs`](Self::dot_pairs) of the first `P` (4 or 8) coefficients and of the sums of each token.
+    #[inline(always)]
+    fn dot_all_pairs<const P: usize, const T: usize>(
+        self,
+        acc: [Self::Ints; T],
+        c: &[[i32; R]; 8],
+        s: &[[i32; 8]; T],
+    ) -> [Self::Ints; T] {
+        dot_all_pairs::<_, R, P, T>(self, acc, c, s)
+    }
 
     /// Converts, to the nearest, ties to even.
     fn to_f32(self, x: Self::Ints) -> Self::Floats;
@@ -202,6 +224,39 @@ pub(super) fn fold_dots<I: PanelIsa<R>, const R: usize, const S: usize, const T:
             None => isa.fold(isum[t], part[t]),
         };
     }
+}
+
+/// [`PanelIsa::fold_groups`] by [`PanelIsa::fold_dots`].
+#[inline(always)]
+pub(super) fn fold_groups<I: PanelIsa<R>, const R: usize, const S: usize, const N: usize, const T: usize>(
+    isa: I,
+    w: &[[[u8; 4]; R]; N],
+    q: [&[[i8; 4]; N]; T],
+    scales: &[[i32; R]; 16],
+    group_steps: usize,
+) -> [I::Ints; T] {
+    let mut isum = [isa.splat_i32(0); T];
+    let q = q.map(|q| q.as_chunks::<S>().0);
+    for (part, w) in w.as_chunks::<S>().0.iter().enumerate() {
+        isa.fold_dots(&mut isum, w, q.map(|q| &q[part]), Some(&scales[part * S / group_steps]));
+    }
+    isum
+}
+
+/// [`PanelIsa::dot_all_pairs`] by [`PanelIsa::dot_pairs`].
+#[inline(always)]
+pub(super) fn dot_all_pairs<I: PanelIsa<R>, const R: usize, const P: usize, const T: usize>(
+    isa: I,
+    mut acc: [I::Ints; T],
+    c: &[[i32; R]; 8],
+    s: &[[i32; 8]; T],
+) -> [I::Ints; T] {
+    for (acc, s) in acc.iter_mut().zip(s) {
+        for (c, &s) in c.iter().zip(s).take(P) {
+            *acc = isa.dot_pairs(*acc, c, s);
+        }
+    }
+    acc
 }
 
 /// [`PanelIsa::wide_dots`] by the other operations.

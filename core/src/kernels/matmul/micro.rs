@@ -36,8 +36,9 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
     let mut q_at = tokens.map(|token| held(token.q.as_ptr().wrapping_add(4 * N * first)));
     let mut sums_at = tokens.map(|token| held(token.sums.as_ptr().wrapping_add(block_sums * first)));
     let mut d_at = tokens.map(|token| held(token.d.as_ptr().wrapping_add(first)));
+    let keep = N <= I::KEPT_STEPS;
     let mut kept = [isa.splat_f32(0.0); T];
-    if I::KEEP_SUMS {
+    if keep {
         for (kept, sums) in kept.iter_mut().zip(&*tile) {
             *kept = isa.load_f32(sums);
         }
@@ -54,6 +55,9 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
                 for line in 0..(4 * N).div_ceil(64) {
                     isa.prefetch(at.wrapping_add(T * P * k + 64 * line));
                 }
+            }
+            for sums in sums_at {
+                isa.prefetch(sums.wrapping_add(sum_count * plane + T * P * sum_count).cast());
             }
             // SAFETY: and as many sums a block, in as many planes, as the form of the activations has.
             let sums = sums_at
@@ -82,7 +86,7 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
                 Term::PlusMin => isa.add_f32(term, isa.mul_f32(isa.mul_f32(m, dy), msum[t])),
                 Term::MinusMins => isa.sub_f32(term, isa.mul_f32(isa.mul_f32(m, dy), msum[t])),
             };
-            if I::KEEP_SUMS {
+            if keep {
                 kept[t] = isa.add_f32(kept[t], term);
             } else {
                 // Between blocks the accumulators live in the tile: the registers are needed for the integer sums.
@@ -93,7 +97,7 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
         sums_at = sums_at.map(|sums| held(sums.wrapping_add(block_sums)));
         d_at = d_at.map(|d| held(d.wrapping_add(1)));
     }
-    if I::KEEP_SUMS {
+    if keep {
         for (kept, sums) in kept.into_iter().zip(tile) {
             isa.store_f32(kept, sums);
         }
@@ -181,21 +185,45 @@ where
     s
 }
 
-/// Adds a group's products with stored weights to the sums of the block, in parts of `S` steps.
+/// `acc` and, of each token, the sums of a super-block's groups times `c`.
 #[inline(always)]
-fn fold_parts<I, const R: usize, const S: usize, const T: usize>(
+fn dot_sums<I, F, const R: usize, const B: usize, const N: usize, const T: usize>(
     isa: I,
-    isum: &mut [I::Ints; T],
-    w: &[[[u8; 4]; R]],
-    q: [&[[i8; 4]]; T],
-    scale: Option<&[i32; R]>,
-) where
+    acc: [I::Ints; T],
+    c: &[[i32; R]; 8],
+    s: &[[i32; 8]; T],
+) -> [I::Ints; T]
+where
     I: PanelIsa<R>,
+    F: PanelFormat<B, N>,
 {
+    match F::GROUP_STEPS {
+        8 => isa.dot_all_pairs::<4, T>(acc, c, s),
+        _ => isa.dot_all_pairs::<8, T>(acc, c, s),
+    }
+}
+
+/// The products of one block with stored weights, in parts of `S` steps, scaled by groups if it has scales.
+#[inline(always)]
+fn stored_sums<I, F, const R: usize, const B: usize, const N: usize, const T: usize, const S: usize>(
+    isa: I,
+    panel: &Panel<R>,
+    w: &[[[u8; 4]; R]; N],
+    q: [&[[i8; 4]; N]; T],
+) -> [I::Ints; T]
+where
+    I: PanelIsa<R>,
+    F: PanelFormat<B, N>,
+{
+    if F::GROUP_STEPS < N {
+        return isa.fold_groups::<S, N, T>(w, q, &panel.scales, F::GROUP_STEPS);
+    }
+    let mut isum = [isa.splat_i32(0); T];
     let q = q.map(|q| q.as_chunks::<S>().0);
     for (part, w) in w.as_chunks::<S>().0.iter().enumerate() {
-        isa.fold_dots(isum, w, q.map(|q| &q[part]), scale);
+        isa.fold_dots(&mut isum, w, q.map(|q| &q[part]), None);
     }
+    isum
 }
 
 /// `isum` and, if the format has minimums, `msum` or `ysum` of one block and plane.
@@ -235,17 +263,12 @@ where
         }
     } else {
         let steps = const { part_steps(I::PART_PRODUCTS, F::MAX_STORED, F::GROUP_STEPS) };
-        for g in 0..N / F::GROUP_STEPS {
-            let scale = scaled.then(|| &panel.scales[g]);
-            let group = g * F::GROUP_STEPS..(g + 1) * F::GROUP_STEPS;
-            let (w, q) = (&w[group.clone()], q.map(|q| &q[group.clone()]));
-            match steps {
-                8 => fold_parts::<I, R, 8, T>(isa, &mut isum, w, q, scale),
-                4 => fold_parts::<I, R, 4, T>(isa, &mut isum, w, q, scale),
-                2 => fold_parts::<I, R, 2, T>(isa, &mut isum, w, q, scale),
-                _ => fold_parts::<I, R, 1, T>(isa, &mut isum, w, q, scale),
-            }
-        }
+        isum = match steps {
+            8 => stored_sums::<I, F, R, B, N, T, 8>(isa, panel, w, q),
+            4 => stored_sums::<I, F, R, B, N, T, 4>(isa, panel, w, q),
+            2 => stored_sums::<I, F, R, B, N, T, 2>(isa, panel, w, q),
+            _ => stored_sums::<I, F, R, B, N, T, 1>(isa, panel, w, q),
+        };
     }
     if !scaled {
         for t in 0..T {
@@ -257,16 +280,12 @@ where
             msum[t] = isa.splat_i32(sum);
         }
     } else {
-        let pairs = N / F::GROUP_STEPS / 2;
-        for t in 0..T {
-            for (j, &s) in group_sums::<I, F, R, B, N>(isa, sums[t])[..pairs].iter().enumerate() {
-                if F::OFFSET != 0 && !I::SIGNED {
-                    isum[t] = isa.dot_pairs(isum[t], &panel.offsets[j], s);
-                }
-                if F::TERM == Term::MinusMins {
-                    msum[t] = isa.dot_pairs(msum[t], &panel.mins[j], s);
-                }
-            }
+        let s: [[i32; 8]; T] = core::array::from_fn(|t| group_sums::<I, F, R, B, N>(isa, sums[t]));
+        if F::OFFSET != 0 && !I::SIGNED {
+            isum = dot_sums::<I, F, R, B, N, T>(isa, isum, &panel.offsets, &s);
+        }
+        if F::TERM == Term::MinusMins {
+            msum = dot_sums::<I, F, R, B, N, T>(isa, msum, &panel.mins, &s);
         }
     }
     (isum, msum)

@@ -5,7 +5,7 @@
 //! that vector lanes are rows, and multiplied with every token before the next one is touched. The unit stays in
 //! the first-level cache, activations stream past it, and the accumulators, one f32 for each row and token, wait in
 //! a tile beside it. Tokens are taken in blocks whose activations stay near while all panels of a call pass; each block
-//! unpacks the panels anew (2 to 3 % of the time at 256 tokens).
+//! unpacks the panels anew (2 to 3 % of the time at 264 tokens).
 //!
 //! Weights are stored signed where the multiplier takes signed bytes. Elsewhere they are stored unsigned where they fit 6
 //! bits (`u = weight + offset`, so that one instruction multiplies them with signed digits), and the offset is taken
@@ -78,11 +78,11 @@ impl Table {
 }
 
 /// Tokens in a block at most.
-const BLOCK_TOKENS: usize = 256;
+const BLOCK_TOKENS: usize = 264;
 /// The tile has room for a whole number of this many, of which every [`PanelIsa::TOKENS`] is a divisor.
-const PAD_TOKENS: usize = 4;
+const PAD_TOKENS: usize = 12;
 /// Bytes of digits in a block of tokens: half of a small board's second-level cache. The last-level cache of x86-64 feeds
-/// blocks that are longer than that as fast, and rows of 5,632 weights are then unpacked for 256 tokens instead of 92.
+/// blocks that are longer than that as fast, and rows of 5,632 weights are then unpacked for 264 tokens instead of 92.
 const BLOCK_BYTES: usize = if cfg!(target_arch = "x86_64") { 1536 << 10 } else { 512 << 10 };
 /// Tokens in a block at least, however long they are: fewer would pay too much for unpacking.
 const MIN_BLOCK_TOKENS: usize = 32;
@@ -242,7 +242,9 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                     // SAFETY: `t` is below `count`, which ends where `acts` does.
                     let token =
                         |i: usize| unsafe { acts.token_unchecked(first_token + (t + i).min(count - 1)) };
-                    t += if I::TOKENS == 4 && count - t > 2 {
+                    t += if I::TOKENS == 6 && count - t > 4 {
+                        group::<I, F, R, B, N, 6>(isa, panel, unit, unit_count, token, &mut tile[t..])
+                    } else if I::TOKENS >= 4 && count - t > 2 {
                         group::<I, F, R, B, N, 4>(isa, panel, unit, unit_count, token, &mut tile[t..])
                     } else if I::PAIRS || I::TOKENS > 1 && count - t > 1 {
                         group::<I, F, R, B, N, 2>(isa, panel, unit, unit_count, token, &mut tile[t..])

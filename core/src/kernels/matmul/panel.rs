@@ -63,9 +63,16 @@ impl<const R: usize> Panel<R> {
                 let (weights, _) =
                     staged[b * N..].split_first_chunk_mut::<N>().expect("a unit holds the blocks");
                 F::weights(block, weights);
-                if I::SIGNED && F::OFFSET != 0 {
+                let offset = if F::MAX_STORED == SIGNED_BYTES {
+                    I::WIDE_OFFSET
+                } else if I::SIGNED {
+                    -F::OFFSET
+                } else {
+                    0
+                };
+                if offset != 0 {
                     for w in weights.as_flattened_mut().as_chunks_mut::<16>().0 {
-                        *w = w.map(|w| w.wrapping_sub(F::OFFSET as u8));
+                        *w = w.map(|w| w.wrapping_add(offset as u8));
                     }
                 }
                 let [d, m] = F::floats(block);

@@ -334,7 +334,7 @@ fn products_have_the_canonical_bits() {
             };
             for mode in [Mode::Int8, Mode::Exact] {
                 for &(rows, k) in shapes {
-                    for tokens in [1, 2, 3, 4, 5, 11] {
+                    for tokens in [1, 2, 3, 4, 5, 7, 8, 9, 11] {
                         check((&table, rows_table), format, mode, (rows, k, tokens), Data::Random);
                     }
                 }

@@ -6,6 +6,8 @@ mod ints;
 mod lanes;
 #[cfg(feature = "batch")]
 mod panel;
+#[cfg(feature = "batch")]
+mod six;
 
 use super::avx2::Avx2;
 

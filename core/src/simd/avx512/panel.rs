@@ -1,14 +1,15 @@
 //! Panels of 32 rows, two registers wide.
 
 use super::Avx512;
+use super::six::{groups6_4, groups6_8, pairs6_4, pairs6_8};
 use crate::simd::avx2::transpose;
 use crate::simd::isa_ops;
-use crate::simd::panel::PanelIsa;
+use crate::simd::panel::{PanelIsa, dot_all_pairs, fold_groups};
 use core::arch::x86_64::*;
 
 /// Rows in a panel.
-const R: usize = 32;
-type Pair = [__m512i; 2];
+pub(super) const R: usize = 32;
+pub(super) type Pair = [__m512i; 2];
 
 /// Loads 32 dwords.
 #[target_feature(enable = "avx512f")]
@@ -21,8 +22,15 @@ fn load<T>(x: &[T; R]) -> Pair {
     unsafe { [_mm512_loadu_si512(p.cast()), _mm512_loadu_si512(p.add(16).cast())] }
 }
 
+/// The `N` elements that `x` has.
+#[inline(always)]
+fn all<E, const N: usize>(x: &[E]) -> &[E; N] {
+    x.try_into().expect("as many elements")
+}
+
 impl PanelIsa<R> for Avx512 {
-    const TOKENS: usize = 4;
+    const TOKENS: usize = 6;
+    const KEPT_STEPS: usize = 8;
     // Products of four are added up in 32 bits at once.
     const PART_PRODUCTS: usize = 0;
     const PAIRED_SCALES: bool = false;
@@ -46,6 +54,48 @@ impl PanelIsa<R> for Avx512 {
         unsafe { transpose(rows, panel, columns) }
     }
 
+    #[inline(always)]
+    fn fold_groups<const S: usize, const N: usize, const T: usize>(
+        self,
+        w: &[[[u8; 4]; R]; N],
+        q: [&[[i8; 4]; N]; T],
+        scales: &[[i32; R]; 16],
+        group_steps: usize,
+    ) -> [Pair; T] {
+        if T != 6 || S != group_steps || N != 64 {
+            return fold_groups::<_, R, S, N, T>(self, w, q, scales, group_steps);
+        }
+        let (w, q): (_, &[_; 6]) = (all(w), all(&q));
+        // SAFETY: a value of this type exists only where the feature is available.
+        let sums = unsafe {
+            match S {
+                8 => groups6_8(w, q.map(|q| all(q)), scales),
+                _ => groups6_4(w, q.map(|q| all(q)), scales),
+            }
+        };
+        *all(&sums)
+    }
+
+    #[inline(always)]
+    fn dot_all_pairs<const P: usize, const T: usize>(
+        self,
+        acc: [Pair; T],
+        c: &[[i32; R]; 8],
+        s: &[[i32; 8]; T],
+    ) -> [Pair; T] {
+        if T != 6 {
+            return dot_all_pairs::<_, R, P, T>(self, acc, c, s);
+        }
+        // SAFETY: a value of this type exists only where the feature is available.
+        let sums = unsafe {
+            match P {
+                4 => pairs6_4(*all(&acc), c, all(s)),
+                _ => pairs6_8(*all(&acc), c, all(s)),
+            }
+        };
+        *all(&sums)
+    }
+
     isa_ops! { Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c";
         fn weights(w: &[[u8; 4]; R]) -> Pair { load(w) }
         fn digits(q: [i8; 4]) -> __m512i { _mm512_set1_epi32(i32::from_le_bytes(q.map(|q| q as u8))) }
@@ -63,14 +113,7 @@ impl PanelIsa<R> for Avx512 {
         fn fold(acc: Pair, p: Pair) -> Pair { [_mm512_add_epi32(acc[0], p[0]), _mm512_add_epi32(acc[1], p[1])] }
 
         fn wide_part() -> Pair { [_mm512_setzero_si512(); 2] }
-        fn wide_dot(p: Pair, w: Pair, q: __m512i) -> Pair {
-            // Weights 128 too large, which the caller takes back.
-            let top = _mm512_set1_epi8(-128);
-            [
-                _mm512_dpbusd_epi32(p[0], _mm512_xor_si512(w[0], top), q),
-                _mm512_dpbusd_epi32(p[1], _mm512_xor_si512(w[1], top), q),
-            ]
-        }
+        fn wide_dot(p: Pair, w: Pair, q: __m512i) -> Pair { [_mm512_dpbusd_epi32(p[0], w[0], q), _mm512_dpbusd_epi32(p[1], w[1], q)] }
         fn wide_sum(p: Pair) -> Pair { p }
 
         fn splat_i32(x: i32) -> Pair { [_mm512_set1_epi32(x); 2] }
@@ -100,11 +143,16 @@ impl PanelIsa<R> for Avx512 {
         fn mul_f32(a: [__m512; 2], b: [__m512; 2]) -> [__m512; 2] {
             [_mm512_mul_ps(a[0], b[0]), _mm512_mul_ps(a[1], b[1])]
         }
-    }
 
-    #[inline(always)]
-    fn pair_sums(self, sums: &[i16; 16]) -> [i32; 4] {
-        PanelIsa::<16>::pair_sums(self.avx2(), sums)
+        fn pair_sums(sums: &[i16; 16]) -> [i32; 4] {
+            // SAFETY: the array spans 32 bytes; the load needs no alignment.
+            let sums = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
+            let sums = _mm256_cvtepi32_epi16(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
+            let mut out = [0; 4];
+            // SAFETY: the array spans 16 bytes; the store needs no alignment.
+            unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+            out
+        }
     }
 
     #[inline(always)]

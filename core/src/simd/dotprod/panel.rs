@@ -126,7 +126,7 @@ impl PanelIsa<R> for Dotprod {
     const PAIRED_SCALES: bool = false;
     const SIGNED: bool = true;
     // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
-    const KEEP_SUMS: bool = true;
+    const KEPT_STEPS: usize = 64;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Ints;

@@ -154,7 +154,7 @@ impl PanelIsa<R> for I8mm {
     const SIGNED: bool = true;
     const PAIRS: bool = true;
     // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
-    const KEEP_SUMS: bool = true;
+    const KEPT_STEPS: usize = 64;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Ints;
