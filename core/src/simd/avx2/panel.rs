@@ -1,9 +1,9 @@
 //! Panels of 16 rows, in pairs of registers of 8.
 
 use super::Avx2;
-use super::four::{fold4_4, fold4_8, wide4};
+use super::four::{groups4_2_twice, groups4_4, groups4_4_twice, groups4_8, pairs4, wide4};
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, fold_dots, wide_dots};
+use crate::simd::panel::{PanelIsa, dot_all_pairs, fold_groups, wide_dots};
 use core::arch::x86_64::*;
 
 pub(super) const R: usize = 16;
@@ -120,25 +120,44 @@ impl PanelIsa<R> for Avx2 {
     }
 
     #[inline(always)]
-    fn fold_dots<const S: usize, const T: usize>(
+    fn fold_groups<const S: usize, const N: usize, const T: usize>(
         self,
-        isum: &mut [Pair; T],
-        w: &[[[u8; 4]; R]; S],
-        q: [&[[i8; 4]; S]; T],
-        scale: Option<&[i32; R]>,
-    ) {
-        // Without scales there is one part a block, which needs no memory; parts of two steps would wait for it.
-        let (Some(scale), true) = (scale, T == 4 && matches!(S, 4 | 8)) else {
-            return fold_dots(self, isum, w, q, scale);
-        };
-        let (isum, q): (&mut [Pair; 4], &[_; 4]) = (all_mut(isum), all(&q));
-        // SAFETY: a value of this type exists only where the feature is available.
-        unsafe {
-            match S {
-                8 => fold4_8(isum, all(w), q.map(|q| all(q)), scale),
-                _ => fold4_4(isum, all(w), q.map(|q| all(q)), scale),
-            }
+        w: &[[[u8; 4]; R]; N],
+        q: [&[[i8; 4]; N]; T],
+        scales: &[[i32; R]; 16],
+        group_steps: usize,
+    ) -> [Pair; T] {
+        if T != 4 || N != 64 || !matches!((S, group_steps), (8 | 4, 8) | (4 | 2, 4)) {
+            return fold_groups::<_, R, S, N, T>(self, w, q, scales, group_steps);
         }
+        let (w, q): (_, &[_; 4]) = (all(w), all(&q));
+        let q = q.map(|q| all(q));
+        // SAFETY: a value of this type exists only where the feature is available.
+        let sums = unsafe {
+            match (S, group_steps) {
+                (8, _) => groups4_8(w, q, scales),
+                (4, 8) => groups4_4_twice(w, q, scales),
+                (4, _) => groups4_4(w, q, scales),
+                _ => groups4_2_twice(w, q, scales),
+            }
+        };
+        *all(&sums)
+    }
+
+    #[inline(always)]
+    fn dot_all_pairs<const P: usize, const T: usize>(
+        self,
+        acc: [Pair; T],
+        c: &[[i32; R]; 8],
+        s: &[[i32; 8]; T],
+    ) -> [Pair; T] {
+        // Eight pairs lie in the activations as they are, from which the compiler loads them.
+        if T != 4 || P != 4 {
+            return dot_all_pairs::<_, R, P, T>(self, acc, c, s);
+        }
+        // SAFETY: a value of this type exists only where the feature is available.
+        let sums = unsafe { pairs4(*all(&acc), c, all(s)) };
+        *all(&sums)
     }
 
     #[inline(always)]
