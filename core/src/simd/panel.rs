@@ -21,6 +21,8 @@ macro_rules! unrolled {
 pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// Tokens whose accumulators fit the registers together.
     const TOKENS: usize;
+    /// The same of blocks of 32 weights.
+    const SMALL_TOKENS: usize = Self::TOKENS;
     /// Products of one step that are added into the same 16-bit lane of a [`Part`](Self::Part); 0 if its lanes
     /// are 32 bits wide.
     const PART_PRODUCTS: usize;
@@ -199,6 +201,13 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     fn pair_sums(self, sums: &[i16; 16]) -> [i32; 4];
     /// Asks for the cache line of `at`, wherever it points.
     fn prefetch(self, at: *const u8);
+}
+
+/// The `N` elements that `x` has.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn all<E, const N: usize>(x: &[E]) -> &[E; N] {
+    x.try_into().expect("as many elements")
 }
 
 /// [`PanelIsa::fold_dots`] by the other operations.

@@ -242,11 +242,12 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                     // SAFETY: `t` is below `count`, which ends where `acts` does.
                     let token =
                         |i: usize| unsafe { acts.token_unchecked(first_token + (t + i).min(count - 1)) };
-                    t += if I::TOKENS == 6 && count - t > 4 {
+                    let most = if N == UNIT_STEPS { I::TOKENS } else { I::SMALL_TOKENS };
+                    t += if most == 6 && count - t > 4 {
                         group::<I, F, R, B, N, 6>(isa, panel, unit, unit_count, token, &mut tile[t..])
-                    } else if I::TOKENS >= 4 && count - t > 2 {
+                    } else if most >= 4 && count - t > 2 {
                         group::<I, F, R, B, N, 4>(isa, panel, unit, unit_count, token, &mut tile[t..])
-                    } else if I::PAIRS || I::TOKENS > 1 && count - t > 1 {
+                    } else if I::PAIRS || most > 1 && count - t > 1 {
                         group::<I, F, R, B, N, 2>(isa, panel, unit, unit_count, token, &mut tile[t..])
                     } else {
                         group::<I, F, R, B, N, 1>(isa, panel, unit, unit_count, token, &mut tile[t..])

@@ -3,7 +3,7 @@
 use super::Avx2;
 use super::four::{groups4_2_twice, groups4_4, groups4_4_twice, groups4_8, pairs4, wide4};
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, dot_all_pairs, fold_groups, wide_dots};
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, wide_dots};
 use core::arch::x86_64::*;
 
 pub(super) const R: usize = 16;
@@ -28,12 +28,6 @@ fn in_order(mut x: __m256i) -> __m256i {
     // SAFETY: no instruction at all; the register keeps its value.
     unsafe { core::arch::asm!("/* {0} */", inout(ymm_reg) x, options(nomem, nostack, preserves_flags)) };
     x
-}
-
-/// The `N` elements that `x` has.
-#[inline(always)]
-fn all<E, const N: usize>(x: &[E]) -> &[E; N] {
-    x.try_into().expect("as many elements")
 }
 
 /// As [`all`].

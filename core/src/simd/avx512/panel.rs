@@ -4,7 +4,7 @@ use super::Avx512;
 use super::six::{groups6_4, groups6_8, pairs6_4, pairs6_8};
 use crate::simd::avx2::transpose;
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, dot_all_pairs, fold_groups};
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups};
 use core::arch::x86_64::*;
 
 /// Rows in a panel.
@@ -20,12 +20,6 @@ fn load<T>(x: &[T; R]) -> Pair {
     // SAFETY: the array spans 32 elements of 4 bytes; the loads read the first and the last 64 bytes of it and need
     // no alignment.
     unsafe { [_mm512_loadu_si512(p.cast()), _mm512_loadu_si512(p.add(16).cast())] }
-}
-
-/// The `N` elements that `x` has.
-#[inline(always)]
-fn all<E, const N: usize>(x: &[E]) -> &[E; N] {
-    x.try_into().expect("as many elements")
 }
 
 impl PanelIsa<R> for Avx512 {

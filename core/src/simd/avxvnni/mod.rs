@@ -5,6 +5,8 @@
 mod ints;
 #[cfg(feature = "batch")]
 mod panel;
+#[cfg(feature = "batch")]
+mod six;
 
 use super::avx2::Avx2;
 

@@ -1,13 +1,14 @@
 //! Panels of 16 rows, in pairs of registers of 8.
 
 use super::AvxVnni;
+use super::six::{groups6_4, groups6_8, pairs6};
 use crate::simd::avx2::Avx2;
 use crate::simd::isa_ops;
-use crate::simd::panel::PanelIsa;
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups};
 use core::arch::x86_64::*;
 
-const R: usize = 16;
-type Pair = [__m256i; 2];
+pub(super) const R: usize = 16;
+pub(super) type Pair = [__m256i; 2];
 
 /// What AVX2 has already.
 macro_rules! as_avx2 {
@@ -20,7 +21,8 @@ macro_rules! as_avx2 {
 }
 
 impl PanelIsa<R> for AvxVnni {
-    const TOKENS: usize = 4;
+    const TOKENS: usize = 6;
+    const SMALL_TOKENS: usize = 4;
     // Products of four are added up in 32 bits at once.
     const PART_PRODUCTS: usize = 0;
     const PAIRED_SCALES: bool = false;
@@ -41,6 +43,44 @@ impl PanelIsa<R> for AvxVnni {
         columns: usize,
     ) {
         PanelIsa::<R>::transpose(self.avx2(), rows, panel, columns);
+    }
+
+    #[inline(always)]
+    fn fold_groups<const S: usize, const N: usize, const T: usize>(
+        self,
+        w: &[[[u8; 4]; R]; N],
+        q: [&[[i8; 4]; N]; T],
+        scales: &[[i32; R]; 16],
+        group_steps: usize,
+    ) -> [Pair; T] {
+        if T != 6 || S != group_steps || N != 64 {
+            return fold_groups::<_, R, S, N, T>(self, w, q, scales, group_steps);
+        }
+        let (w, q): (_, &[_; 6]) = (all(w), all(&q));
+        // SAFETY: a value of this type exists only where the feature is available.
+        let sums = unsafe {
+            match S {
+                8 => groups6_8(w, q.map(|q| all(q)), scales),
+                _ => groups6_4(w, q.map(|q| all(q)), scales),
+            }
+        };
+        *all(&sums)
+    }
+
+    #[inline(always)]
+    fn dot_all_pairs<const P: usize, const T: usize>(
+        self,
+        acc: [Pair; T],
+        c: &[[i32; R]; 8],
+        s: &[[i32; 8]; T],
+    ) -> [Pair; T] {
+        // Eight pairs lie in the activations as they are, from which the compiler loads them.
+        if T != 6 || P != 4 {
+            return dot_all_pairs::<_, R, P, T>(self, acc, c, s);
+        }
+        // SAFETY: a value of this type exists only where the feature is available.
+        let sums = unsafe { pairs6(*all(&acc), c, all(s)) };
+        *all(&sums)
     }
 
     as_avx2! {
