@@ -31,6 +31,8 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// Whether weights are stored signed, and multiplied by [`dots`](Self::dots): a multiplier that takes any bytes.
     const SIGNED: bool = false;
+    /// Whether a column of a transposed panel is four weights of each row, one row after the other.
+    const COLUMNS: bool = true;
     /// Whether tokens are multiplied in pairs, so that their number is even.
     const PAIRS: bool = false;
     /// Steps of a block at most whose unit's f32 accumulators have room in the registers beside the integer sums.
@@ -56,10 +58,10 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     type Floats: Copy;
 
     /// `panel[c][r] = rows[r][c]` for the first `columns` (a multiple of 8) columns.
-    fn transpose<const C: usize>(
+    fn transpose<const C: usize, const D: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; C],
+        panel: &mut [[[u8; 4]; R]; D],
         columns: usize,
     );
 

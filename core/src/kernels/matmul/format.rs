@@ -36,6 +36,19 @@ pub(super) trait PanelFormat<const B: usize, const N: usize> {
     /// Whether floats are halves (else singles).
     const HALVES: bool = true;
 
+    /// Dwords of a block that [`pack`](Self::pack) puts side by side, a multiple of 8 and at least 40; 0 for a format that is
+    /// unpacked row by row. Where the packed dwords are transposed, half as many are, and the headers of all rows are
+    /// decoded at once.
+    const PACKED: usize = 0;
+
+    /// The block's dwords: those of the weights, 32 at the end but for 8 with the header and the scales.
+    fn pack(_block: &[u8; B], _to: &mut [[u8; 4]]) {}
+    /// Unpacks the transposed dwords, which are the last [`PACKED`](Self::PACKED) columns, into columns of weights, scales and
+    /// minimums; the bits of the rows' floats.
+    fn unpack<const R: usize, const C: usize>(_columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
+        [[0; R]; 2]
+    }
+
     /// The block's weights in order, four a step.
     fn weights(block: &[u8; B], to: &mut [[u8; 4]; N]);
     /// The scales and minimums of its groups.

@@ -5,6 +5,9 @@ use crate::quant::SUPER_BLOCK_LEN;
 
 type Weights = [[u8; 4]; SUPER_BLOCK_LEN / 4];
 
+/// The lower halves of four bytes.
+const FOUR_BITS: u32 = 0x0f0f_0f0f;
+
 pub(super) struct Q2K;
 
 impl PanelFormat<84, 64> for Q2K {
@@ -72,6 +75,27 @@ impl PanelFormat<144, 64> for Q4K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 15;
     const GROUP_STEPS: usize = 8;
+    const PACKED: usize = 40;
+
+    #[inline(always)]
+    fn pack(block: &[u8; 144], to: &mut [[u8; 4]]) {
+        let (header, weights) = block.split_at(16);
+        let to = to.as_flattened_mut();
+        to[..128].copy_from_slice(weights);
+        to[128..144].copy_from_slice(header);
+    }
+    #[inline(always)]
+    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
+        // Ahead of the weights lie the dwords that are still to be read.
+        for m in 0..4 {
+            for j in 0..8 {
+                let packed = columns[C - 40 + 8 * m + j].map(u32::from_le_bytes);
+                columns[16 * m + j] = packed.map(|w| (w & FOUR_BITS).to_le_bytes());
+                columns[16 * m + 8 + j] = packed.map(|w| (w >> 4 & FOUR_BITS).to_le_bytes());
+            }
+        }
+        header(columns)
+    }
 
     #[inline(always)]
     fn weights(block: &[u8; 144], to: &mut Weights) {
@@ -79,7 +103,7 @@ impl PanelFormat<144, 64> for Q4K {
     }
     #[inline(always)]
     fn groups(block: &[u8; 144]) -> Groups {
-        six_bits(&block[4..16])
+        scales_and_minimums(&block[4..16])
     }
     #[inline(always)]
     fn floats(block: &[u8; 144]) -> [u32; 2] {
@@ -93,6 +117,32 @@ impl PanelFormat<176, 64> for Q5K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 31;
     const GROUP_STEPS: usize = 8;
+    const PACKED: usize = 48;
+
+    #[inline(always)]
+    fn pack(block: &[u8; 176], to: &mut [[u8; 4]]) {
+        let to = to.as_flattened_mut();
+        to[..160].copy_from_slice(&block[16..]);
+        to[160..176].copy_from_slice(&block[..16]);
+    }
+    #[inline(always)]
+    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
+        const ONE_BIT: u32 = 0x0101_0101;
+        // The weights' fifth bits, whose columns become weights.
+        let bits: [[u32; R]; 8] = core::array::from_fn(|j| columns[C - 48 + j].map(u32::from_le_bytes));
+        for m in 0..4 {
+            for j in 0..8 {
+                let packed = columns[C - 40 + 8 * m + j].map(u32::from_le_bytes);
+                for r in 0..R {
+                    let (w, bits) = (packed[r], bits[j][r] >> (2 * m));
+                    let (low, high) = (bits & ONE_BIT, bits >> 1 & ONE_BIT);
+                    columns[16 * m + j][r] = (w & FOUR_BITS | low << 4).to_le_bytes();
+                    columns[16 * m + 8 + j][r] = (w >> 4 & FOUR_BITS | high << 4).to_le_bytes();
+                }
+            }
+        }
+        header(columns)
+    }
 
     #[inline(always)]
     fn weights(block: &[u8; 176], to: &mut Weights) {
@@ -106,7 +156,7 @@ impl PanelFormat<176, 64> for Q5K {
     }
     #[inline(always)]
     fn groups(block: &[u8; 176]) -> Groups {
-        six_bits(&block[4..16])
+        scales_and_minimums(&block[4..16])
     }
     #[inline(always)]
     fn floats(block: &[u8; 176]) -> [u32; 2] {
@@ -190,22 +240,43 @@ fn two_bits(q: &[u8], to: &mut Weights) {
     }
 }
 
-/// Eight 6-bit scales and as many minimums out of 12 bytes, four at a time: the first four of each are the low
-/// six bits of a byte, the others have their low four bits in the last word, the high two above those six.
+/// Scales and minimums of Q4_K and Q5_K out of the last 8 columns, where they stay; the bits of the floats.
 #[inline(always)]
-fn six_bits(s: &[u8]) -> Groups {
+fn header<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
+    let mut floats = [[0; R]; 2];
+    for r in 0..R {
+        let [d, a, b, c] = core::array::from_fn(|i| u32::from_le_bytes(columns[C - 8 + i][r]));
+        floats[0][r] = d & 0xffff;
+        floats[1][r] = d >> 16;
+        let [[low, high], [min_low, min_high]] = six_bits(a, b, c);
+        columns[C - 8][r] = low.to_le_bytes();
+        columns[C - 7][r] = high.to_le_bytes();
+        columns[C - 4][r] = min_low.to_le_bytes();
+        columns[C - 3][r] = min_high.to_le_bytes();
+    }
+    floats
+}
+
+/// The scales and minimums of one block of Q4_K or Q5_K.
+#[inline(always)]
+fn scales_and_minimums(s: &[u8]) -> Groups {
     let word = |i: usize| u32::from_le_bytes([s[i], s[i + 1], s[i + 2], s[i + 3]]);
-    let (a, b, c) = (word(0), word(4), word(8));
-    const LOW: u32 = 0x0f0f_0f0f;
-    const TWO: u32 = 0x3030_3030;
-    const SIX: u32 = 0x3f3f_3f3f;
+    let halves = six_bits(word(0), word(4), word(8));
     let mut groups = Groups::default();
-    let halves = [(a & SIX, c & LOW | a >> 2 & TWO), (b & SIX, c >> 4 & LOW | b >> 2 & TWO)];
-    for (to, (low, high)) in [&mut groups.scale, &mut groups.min].into_iter().zip(halves) {
+    for (to, [low, high]) in [&mut groups.scale, &mut groups.min].into_iter().zip(halves) {
         for i in 0..4 {
             to[i] = low.to_le_bytes()[i] as i8;
             to[4 + i] = high.to_le_bytes()[i] as i8;
         }
     }
     groups
+}
+
+/// Eight 6-bit scales and as many minimums out of 12 bytes, four at a time: the first four of each are the low
+/// six bits of a byte, the others have their low four bits in the last word, the high two above those six.
+#[inline(always)]
+const fn six_bits(a: u32, b: u32, c: u32) -> [[u32; 2]; 2] {
+    const TWO: u32 = 0x3030_3030;
+    const SIX: u32 = 0x3f3f_3f3f;
+    [[a & SIX, c & FOUR_BITS | a >> 2 & TWO], [b & SIX, c >> 4 & FOUR_BITS | b >> 2 & TWO]]
 }

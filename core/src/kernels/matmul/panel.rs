@@ -56,10 +56,15 @@ impl<const R: usize> Panel<R> {
         F: PanelFormat<B, N>,
     {
         let scaled = F::GROUP_STEPS < N;
+        let packed = if I::COLUMNS { F::PACKED } else { 0 };
         for r in 0..R {
             let blocks = row(r);
             let staged = &mut self.rows[r];
             for (b, block) in blocks[first..][..count].iter().enumerate() {
+                if packed > 0 {
+                    F::pack(block, staged);
+                    continue;
+                }
                 let (weights, _) =
                     staged[b * N..].split_first_chunk_mut::<N>().expect("a unit holds the blocks");
                 F::weights(block, weights);
@@ -95,8 +100,14 @@ impl<const R: usize> Panel<R> {
                 }
             }
         }
-        let columns = if scaled { COLUMNS } else { count * N };
-        isa.transpose(&self.rows, &mut self.columns, columns);
+        match packed {
+            40 => self.transpose_packed::<I, F, B, N, 40>(isa),
+            48 => self.transpose_packed::<I, F, B, N, 48>(isa),
+            _ => {
+                let columns = if scaled { COLUMNS } else { count * N };
+                isa.transpose(&self.rows, &mut self.columns, columns);
+            }
+        }
         if F::HALVES {
             for b in 0..count {
                 for r in 0..R {
@@ -115,6 +126,20 @@ impl<const R: usize> Panel<R> {
         if F::MAX_STORED == SIGNED_BYTES && I::WIDE_MAGNITUDES {
             self.add_magnitudes::<N>(count);
         }
+    }
+
+    /// Transposes the `P` dwords of a block that each row holds, packed, and unpacks them.
+    #[inline(always)]
+    fn transpose_packed<I, F, const B: usize, const N: usize, const P: usize>(&mut self, isa: I)
+    where
+        I: PanelIsa<R>,
+        F: PanelFormat<B, N>,
+    {
+        let packed = self.columns.last_chunk_mut::<P>().expect("packed dwords are fewer than columns");
+        isa.transpose(&self.rows, packed, P);
+        let [d, m] = F::unpack(&mut self.columns);
+        self.d[0] = d.map(f32::from_bits);
+        self.m[0] = m.map(f32::from_bits);
     }
 
     /// Adds up the magnitudes of the negative weights of each block.

@@ -39,13 +39,13 @@ fn all_mut<E, const N: usize>(x: &mut [E]) -> &mut [E; N] {
 /// Transposes a square of 8 rows and 8 columns.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn square<const R: usize, const C: usize>(
+fn square<const R: usize, const C: usize, const D: usize>(
     rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; C],
+    panel: &mut [[[u8; 4]; R]; D],
     row: usize,
     column: usize,
 ) {
-    assert!(row + 8 <= R && column + 8 <= C);
+    assert!(row + 8 <= R && column + 8 <= C && column + 8 <= D);
     let mut v = [_mm256_setzero_si256(); 8];
     for (i, v) in v.iter_mut().enumerate() {
         // SAFETY: a row has `C >= column + 8` elements of 4 bytes, so that 32 bytes can be read from `column` on.
@@ -77,9 +77,9 @@ fn square<const R: usize, const C: usize>(
 /// `panel[c][r] = rows[r][c]` for the first `columns` (a multiple of 8) columns; `R` is a multiple of 8.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub(crate) fn transpose<const R: usize, const C: usize>(
+pub(crate) fn transpose<const R: usize, const C: usize, const D: usize>(
     rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; C],
+    panel: &mut [[[u8; 4]; R]; D],
     columns: usize,
 ) {
     for column in (0..columns).step_by(8) {
@@ -103,10 +103,10 @@ impl PanelIsa<R> for Avx2 {
     type Floats = [__m256; 2];
 
     #[inline(always)]
-    fn transpose<const C: usize>(
+    fn transpose<const C: usize, const D: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; C],
+        panel: &mut [[[u8; 4]; R]; D],
         columns: usize,
     ) {
         // SAFETY: a value of this type exists only where the feature is available.

@@ -38,10 +38,10 @@ impl PanelIsa<R> for Avx512 {
     type Floats = [__m512; 2];
 
     #[inline(always)]
-    fn transpose<const C: usize>(
+    fn transpose<const C: usize, const D: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; C],
+        panel: &mut [[[u8; 4]; R]; D],
         columns: usize,
     ) {
         // SAFETY: a value of this type exists only where the feature is available.

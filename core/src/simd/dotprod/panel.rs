@@ -137,10 +137,10 @@ impl PanelIsa<R> for Dotprod {
     panel_as_neon!();
 
     #[inline(always)]
-    fn transpose<const C: usize>(
+    fn transpose<const C: usize, const D: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; C],
+        panel: &mut [[[u8; 4]; R]; D],
         columns: usize,
     ) {
         self.neon().transpose(rows, panel, columns);

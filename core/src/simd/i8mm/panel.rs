@@ -129,8 +129,12 @@ fn settle<const T: usize>(mut acc: [Ints; T]) -> [Ints; T] {
 /// Weights of 2 rows and 8 columns together, one pair of rows after the other.
 #[target_feature(enable = "neon")]
 #[inline]
-fn pair_rows<const C: usize>(rows: &[[[u8; 4]; C]; R], panel: &mut [[[u8; 4]; R]; C], columns: usize) {
-    assert!(columns <= C && columns.is_multiple_of(4));
+fn pair_rows<const C: usize, const D: usize>(
+    rows: &[[[u8; 4]; C]; R],
+    panel: &mut [[[u8; 4]; R]; D],
+    columns: usize,
+) {
+    assert!(columns <= C && columns <= D && columns.is_multiple_of(4));
     let to: *mut u64 = panel.as_mut_ptr().cast();
     for column in (0..columns).step_by(4) {
         for pair in 0..R / 2 {
@@ -153,6 +157,7 @@ impl PanelIsa<R> for I8mm {
     const PAIRED_SCALES: bool = false;
     const SIGNED: bool = true;
     const PAIRS: bool = true;
+    const COLUMNS: bool = false;
     // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
     const KEPT_STEPS: usize = 64;
     type Weights = [int8x16_t; 2];
@@ -165,10 +170,10 @@ impl PanelIsa<R> for I8mm {
     panel_as_neon!();
 
     #[inline(always)]
-    fn transpose<const C: usize>(
+    fn transpose<const C: usize, const D: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; C],
+        panel: &mut [[[u8; 4]; R]; D],
         columns: usize,
     ) {
         let weights = columns.min(WEIGHT_COLUMNS);

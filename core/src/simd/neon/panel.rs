@@ -15,13 +15,13 @@ type WidePart = [int32x4_t; 4];
 /// Transposes a square of 4 rows and 4 columns.
 #[target_feature(enable = "neon")]
 #[inline]
-fn square<const C: usize>(
+fn square<const C: usize, const D: usize>(
     rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; C],
+    panel: &mut [[[u8; 4]; R]; D],
     row: usize,
     column: usize,
 ) {
-    assert!(row + 4 <= R && column + 4 <= C);
+    assert!(row + 4 <= R && column + 4 <= C && column + 4 <= D);
     let mut v = [vdupq_n_u32(0); 4];
     for (i, v) in v.iter_mut().enumerate() {
         // SAFETY: a row has `C >= column + 4` elements of 4 bytes, so that 16 bytes can be read from `column` on.
@@ -40,9 +40,9 @@ fn square<const C: usize>(
 /// `panel[c][r] = rows[r][c]` for columns `first .. end`, both multiples of 4.
 #[target_feature(enable = "neon")]
 #[inline]
-pub(crate) fn transpose<const C: usize>(
+pub(crate) fn transpose<const C: usize, const D: usize>(
     rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; C],
+    panel: &mut [[[u8; 4]; R]; D],
     first: usize,
     end: usize,
 ) {
@@ -85,10 +85,10 @@ impl PanelIsa<R> for Neon {
     type Floats = Floats;
 
     #[inline(always)]
-    fn transpose<const C: usize>(
+    fn transpose<const C: usize, const D: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; C],
+        panel: &mut [[[u8; 4]; R]; D],
         columns: usize,
     ) {
         // SAFETY: a value of this type exists only where the feature is available.

@@ -27,10 +27,10 @@ impl PanelIsa<R> for Scalar {
     type Floats = [f32; R];
 
     #[inline(always)]
-    fn transpose<const C: usize>(
+    fn transpose<const C: usize, const D: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; C],
+        panel: &mut [[[u8; 4]; R]; D],
         columns: usize,
     ) {
         for (c, step) in panel[..columns].iter_mut().enumerate() {
