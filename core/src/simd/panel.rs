@@ -173,15 +173,16 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// `acc + c.low · s.low + c.high · s.high`, the halves being signed 16-bit numbers: `c` has a pair for every
     /// row, `s` is the same for all.
     fn dot_pairs(self, acc: Self::Ints, c: &[i32; R], s: i32) -> Self::Ints;
-    /// [`dot_pairs`](Self::dot_pairs) of the first `P` (4 or 8) coefficients and of the sums of each token.
+    /// [`dot_pairs`](Self::dot_pairs) of the first `P` coefficients and of the sums of each token: of 32 digits if `P` is 4,
+    /// of 16 if it is 8.
     #[inline(always)]
     fn dot_all_pairs<const P: usize, const T: usize>(
         self,
         acc: [Self::Ints; T],
         c: &[[i32; R]; 8],
-        s: &[[i32; 8]; T],
+        sums: [&[i16; 16]; T],
     ) -> [Self::Ints; T] {
-        dot_all_pairs::<_, R, P, T>(self, acc, c, s)
+        dot_all_pairs::<_, R, P, T>(self, acc, c, sums)
     }
 
     /// Converts, to the nearest, ties to even.
@@ -254,16 +255,36 @@ pub(super) fn fold_groups<I: PanelIsa<R>, const R: usize, const S: usize, const 
     isum
 }
 
+/// Two signed 16-bit numbers in a dword, the first in the lower half.
+#[inline(always)]
+pub(crate) const fn pair(low: i32, high: i32) -> i32 {
+    low & 0xffff | high << 16
+}
+
+/// The sums of a super-block's digits in `P` pairs.
+#[inline(always)]
+pub(super) fn in_pairs<I: PanelIsa<R>, const R: usize, const P: usize>(isa: I, sums: &[i16; 16]) -> [i32; 8] {
+    let mut s = [0; 8];
+    if P == 4 {
+        s[..4].copy_from_slice(&isa.pair_sums(sums));
+    } else {
+        for (s, sums) in s.iter_mut().zip(sums.as_chunks::<2>().0) {
+            *s = pair(i32::from(sums[0]), i32::from(sums[1]));
+        }
+    }
+    s
+}
+
 /// [`PanelIsa::dot_all_pairs`] by [`PanelIsa::dot_pairs`].
 #[inline(always)]
 pub(super) fn dot_all_pairs<I: PanelIsa<R>, const R: usize, const P: usize, const T: usize>(
     isa: I,
     mut acc: [I::Ints; T],
     c: &[[i32; R]; 8],
-    s: &[[i32; 8]; T],
+    sums: [&[i16; 16]; T],
 ) -> [I::Ints; T] {
-    for (acc, s) in acc.iter_mut().zip(s) {
-        for (c, &s) in c.iter().zip(s).take(P) {
+    for (acc, sums) in acc.iter_mut().zip(sums) {
+        for (c, &s) in c.iter().zip(&in_pairs::<I, R, P>(isa, sums)).take(P) {
             *acc = isa.dot_pairs(*acc, c, s);
         }
     }

@@ -1,7 +1,7 @@
 //! The inner loops: one panel times a few tokens.
 
 use super::format::{PanelFormat, SIGNED_BYTES, Term};
-use super::panel::{Panel, UNIT_STEPS, pair};
+use super::panel::{Panel, UNIT_STEPS};
 use crate::kernels::ActToken;
 use crate::simd::panel::PanelIsa;
 
@@ -55,9 +55,6 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
                 for line in 0..(4 * N).div_ceil(64) {
                     isa.prefetch(at.wrapping_add(T * P * k + 64 * line));
                 }
-            }
-            for sums in sums_at {
-                isa.prefetch(sums.wrapping_add(sum_count * plane + T * P * sum_count).cast());
             }
             // SAFETY: and as many sums a block, in as many planes, as the form of the activations has.
             let sums = sums_at
@@ -166,40 +163,22 @@ where
     isa.settle(isum)
 }
 
-/// Sums of the digits of a super-block's groups, in pairs, of which there are half as many as groups.
-#[inline(always)]
-fn group_sums<I, F, const R: usize, const B: usize, const N: usize>(isa: I, sums: &[i16]) -> [i32; 8]
-where
-    I: PanelIsa<R>,
-    F: PanelFormat<B, N>,
-{
-    let sums = sums.first_chunk::<16>().expect("a super-block has 16 sums");
-    let mut s = [0; 8];
-    if F::GROUP_STEPS == 8 {
-        s[..4].copy_from_slice(&isa.pair_sums(sums));
-    } else {
-        for (s, sums) in s.iter_mut().zip(sums.as_chunks::<2>().0) {
-            *s = pair(i32::from(sums[0]), i32::from(sums[1]));
-        }
-    }
-    s
-}
-
 /// `acc` and, of each token, the sums of a super-block's groups times `c`.
 #[inline(always)]
 fn dot_sums<I, F, const R: usize, const B: usize, const N: usize, const T: usize>(
     isa: I,
     acc: [I::Ints; T],
     c: &[[i32; R]; 8],
-    s: &[[i32; 8]; T],
+    sums: [&[i16]; T],
 ) -> [I::Ints; T]
 where
     I: PanelIsa<R>,
     F: PanelFormat<B, N>,
 {
+    let sums = sums.map(|sums| sums.first_chunk::<16>().expect("a super-block has 16 sums"));
     match F::GROUP_STEPS {
-        8 => isa.dot_all_pairs::<4, T>(acc, c, s),
-        _ => isa.dot_all_pairs::<8, T>(acc, c, s),
+        8 => isa.dot_all_pairs::<4, T>(acc, c, sums),
+        _ => isa.dot_all_pairs::<8, T>(acc, c, sums),
     }
 }
 
@@ -280,12 +259,11 @@ where
             msum[t] = isa.splat_i32(sum);
         }
     } else {
-        let s: [[i32; 8]; T] = core::array::from_fn(|t| group_sums::<I, F, R, B, N>(isa, sums[t]));
         if F::OFFSET != 0 && !I::SIGNED {
-            isum = dot_sums::<I, F, R, B, N, T>(isa, isum, &panel.offsets, &s);
+            isum = dot_sums::<I, F, R, B, N, T>(isa, isum, &panel.offsets, sums);
         }
         if F::TERM == Term::MinusMins {
-            msum = dot_sums::<I, F, R, B, N, T>(isa, msum, &panel.mins, &s);
+            msum = dot_sums::<I, F, R, B, N, T>(isa, msum, &panel.mins, sums);
         }
     }
     (isum, msum)

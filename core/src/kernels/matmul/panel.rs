@@ -1,7 +1,7 @@
 //! A panel: one unit of some rows, unpacked and transposed.
 
 use super::format::{PanelFormat, SIGNED_BYTES, Term, half_to_single};
-use crate::simd::panel::PanelIsa;
+use crate::simd::panel::{PanelIsa, pair};
 
 /// Steps of four weights in a unit: a super-block, or eight blocks of 32.
 pub(super) const UNIT_STEPS: usize = 64;
@@ -28,12 +28,6 @@ pub(super) struct Panel<const R: usize> {
     pub(super) m: [[f32; R]; UNIT_BLOCKS],
     /// Rows before they are transposed.
     rows: [[[u8; 4]; COLUMNS]; R],
-}
-
-/// Two signed 16-bit numbers in a dword, the first in the lower half.
-#[inline(always)]
-pub(super) const fn pair(low: i32, high: i32) -> i32 {
-    low & 0xffff | high << 16
 }
 
 impl<const R: usize> Panel<R> {

@@ -3,7 +3,7 @@
 use super::Avx2;
 use super::four::{groups4_2_twice, groups4_4, groups4_4_twice, groups4_8, pairs4, wide4};
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, wide_dots};
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs, wide_dots};
 use core::arch::x86_64::*;
 
 pub(super) const R: usize = 16;
@@ -143,14 +143,15 @@ impl PanelIsa<R> for Avx2 {
         self,
         acc: [Pair; T],
         c: &[[i32; R]; 8],
-        s: &[[i32; 8]; T],
+        sums: [&[i16; 16]; T],
     ) -> [Pair; T] {
         // Eight pairs lie in the activations as they are, from which the compiler loads them.
         if T != 4 || P != 4 {
-            return dot_all_pairs::<_, R, P, T>(self, acc, c, s);
+            return dot_all_pairs::<_, R, P, T>(self, acc, c, sums);
         }
+        let s: [_; T] = core::array::from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
         // SAFETY: a value of this type exists only where the feature is available.
-        let sums = unsafe { pairs4(*all(&acc), c, all(s)) };
+        let sums = unsafe { pairs4(*all(&acc), c, all(&s)) };
         *all(&sums)
     }
 

@@ -4,7 +4,7 @@ use super::Avx512;
 use super::six::{groups6_4, groups6_8, pairs6_4, pairs6_8};
 use crate::simd::avx2::transpose;
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups};
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs};
 use core::arch::x86_64::*;
 
 /// Rows in a panel.
@@ -75,16 +75,17 @@ impl PanelIsa<R> for Avx512 {
         self,
         acc: [Pair; T],
         c: &[[i32; R]; 8],
-        s: &[[i32; 8]; T],
+        sums: [&[i16; 16]; T],
     ) -> [Pair; T] {
         if T != 6 {
-            return dot_all_pairs::<_, R, P, T>(self, acc, c, s);
+            return dot_all_pairs::<_, R, P, T>(self, acc, c, sums);
         }
+        let s: [_; T] = core::array::from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
         // SAFETY: a value of this type exists only where the feature is available.
         let sums = unsafe {
             match P {
-                4 => pairs6_4(*all(&acc), c, all(s)),
-                _ => pairs6_8(*all(&acc), c, all(s)),
+                4 => pairs6_4(*all(&acc), c, all(&s)),
+                _ => pairs6_8(*all(&acc), c, all(&s)),
             }
         };
         *all(&sums)

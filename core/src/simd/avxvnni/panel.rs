@@ -4,7 +4,7 @@ use super::AvxVnni;
 use super::six::{groups6_4, groups6_8, pairs6};
 use crate::simd::avx2::Avx2;
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups};
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs};
 use core::arch::x86_64::*;
 
 pub(super) const R: usize = 16;
@@ -72,14 +72,15 @@ impl PanelIsa<R> for AvxVnni {
         self,
         acc: [Pair; T],
         c: &[[i32; R]; 8],
-        s: &[[i32; 8]; T],
+        sums: [&[i16; 16]; T],
     ) -> [Pair; T] {
         // Eight pairs lie in the activations as they are, from which the compiler loads them.
         if T != 6 || P != 4 {
-            return dot_all_pairs::<_, R, P, T>(self, acc, c, s);
+            return dot_all_pairs::<_, R, P, T>(self, acc, c, sums);
         }
+        let s: [_; T] = core::array::from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
         // SAFETY: a value of this type exists only where the feature is available.
-        let sums = unsafe { pairs6(*all(&acc), c, all(s)) };
+        let sums = unsafe { pairs6(*all(&acc), c, all(&s)) };
         *all(&sums)
     }
 
