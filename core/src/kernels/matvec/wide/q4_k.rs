@@ -56,7 +56,8 @@ impl Format for Q4K {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    #[inline]
+    // Inlined into the loop of its caller it reads memory at seven tenths of the speed, as a call at nine.
+    #[inline(never)]
     unsafe fn terms<const P: usize>(blocks: &[Block; STEP], acts: &Acts<'_, Self, P>) -> __m512 {
         let (digits, sums) = (acts.digits[0], acts.sums[0]);
         let h = Headers::of(blocks, sums);
