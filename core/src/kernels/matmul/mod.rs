@@ -60,7 +60,7 @@ impl Table {
         self.kernels[format as usize]
     }
 
-    /// Bytes of scratch that any kernel needs for up to `tokens` tokens: at most 57 KB, with tiles 1.4 MB.
+    /// Bytes of scratch that any kernel needs for up to `tokens` tokens: at most 58 KB, with tiles 1.4 MB.
     pub(super) const fn scratch_bytes(&self, tokens: usize) -> usize {
         #[cfg(target_arch = "x86_64")]
         let tiles = if self.tiles { tiles::scratch_bytes(tokens) } else { 0 };
