@@ -93,7 +93,20 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
         q: [&[[i8; 4]; S]; T],
         scale: Option<&[i32; R]>,
     ) {
-        fold_dots(self, isum, w, q, scale);
+        let scale = scale.map(|scale| self.load_i32(scale));
+        let mut part = [self.part(); T];
+        unrolled!(s in 0..S {
+            let w = self.weights(&w[s]);
+            for t in 0..T {
+                part[t] = self.dot(part[t], w, self.digits(q[t][s]));
+            }
+        });
+        for t in 0..T {
+            isum[t] = match scale {
+                Some(scale) => self.fold_scaled(isum[t], part[t], scale),
+                None => self.fold(isum[t], part[t]),
+            };
+        }
     }
 
     /// `Σ part · scale` of the products of `N` steps and `T` tokens: groups of `group_steps` have a scale each, parts hold `S`
@@ -211,31 +224,6 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 #[inline(always)]
 pub(super) fn all<E, const N: usize>(x: &[E]) -> &[E; N] {
     x.try_into().expect("as many elements")
-}
-
-/// [`PanelIsa::fold_dots`] by the other operations.
-#[inline(always)]
-pub(super) fn fold_dots<I: PanelIsa<R>, const R: usize, const S: usize, const T: usize>(
-    isa: I,
-    isum: &mut [I::Ints; T],
-    w: &[[[u8; 4]; R]; S],
-    q: [&[[i8; 4]; S]; T],
-    scale: Option<&[i32; R]>,
-) {
-    let scale = scale.map(|scale| isa.load_i32(scale));
-    let mut part = [isa.part(); T];
-    unrolled!(s in 0..S {
-        let w = isa.weights(&w[s]);
-        for t in 0..T {
-            part[t] = isa.dot(part[t], w, isa.digits(q[t][s]));
-        }
-    });
-    for t in 0..T {
-        isum[t] = match scale {
-            Some(scale) => isa.fold_scaled(isum[t], part[t], scale),
-            None => isa.fold(isum[t], part[t]),
-        };
-    }
 }
 
 /// [`PanelIsa::fold_groups`] by [`PanelIsa::fold_dots`].

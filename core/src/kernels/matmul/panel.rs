@@ -50,6 +50,7 @@ impl<const R: usize> Panel<R> {
         F: PanelFormat<B, N>,
     {
         let scaled = F::GROUP_STEPS < N;
+        const { assert!(matches!(F::PACKED, 0 | 40 | 48), "a number of columns that is transposed below") };
         let packed = if I::COLUMNS { F::PACKED } else { 0 };
         for r in 0..R {
             let blocks = row(r);

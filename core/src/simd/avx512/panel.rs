@@ -108,7 +108,9 @@ impl PanelIsa<R> for Avx512 {
         fn fold(acc: Pair, p: Pair) -> Pair { [_mm512_add_epi32(acc[0], p[0]), _mm512_add_epi32(acc[1], p[1])] }
 
         fn wide_part() -> Pair { [_mm512_setzero_si512(); 2] }
-        fn wide_dot(p: Pair, w: Pair, q: __m512i) -> Pair { [_mm512_dpbusd_epi32(p[0], w[0], q), _mm512_dpbusd_epi32(p[1], w[1], q)] }
+        fn wide_dot(p: Pair, w: Pair, q: __m512i) -> Pair {
+            [_mm512_dpbusd_epi32(p[0], w[0], q), _mm512_dpbusd_epi32(p[1], w[1], q)]
+        }
         fn wide_sum(p: Pair) -> Pair { p }
 
         fn splat_i32(x: i32) -> Pair { [_mm512_set1_epi32(x); 2] }

@@ -116,7 +116,9 @@ impl PanelIsa<R> for AvxVnni {
         }
         fn fold(acc: Pair, p: Pair) -> Pair { [_mm256_add_epi32(acc[0], p[0]), _mm256_add_epi32(acc[1], p[1])] }
 
-        fn wide_dot(p: Pair, w: Pair, q: __m256i) -> Pair { [_mm256_dpbusd_avx_epi32(p[0], w[0], q), _mm256_dpbusd_avx_epi32(p[1], w[1], q)] }
+        fn wide_dot(p: Pair, w: Pair, q: __m256i) -> Pair {
+            [_mm256_dpbusd_avx_epi32(p[0], w[0], q), _mm256_dpbusd_avx_epi32(p[1], w[1], q)]
+        }
         fn wide_sum(p: Pair) -> Pair { p }
     }
 }
