@@ -155,7 +155,7 @@ impl Kernels {
     }
 
     /// Bytes of scratch (aligned to 64) that multiplying rows of `k` weights in `format` with up to `tokens` tokens
-    /// needs, by [`matvec`](Self::matvec) or in a batch.
+    /// needs, by [`matvec`](Self::matvec) or in a batch. A multiple of 64, so that slots of it follow one another.
     #[must_use]
     pub const fn matmul_scratch_bytes(&self, format: WeightFormat, k: usize, tokens: usize) -> usize {
         let one = if format.block_len() == 1 {
@@ -164,7 +164,9 @@ impl Kernels {
             matvec::scratch_bytes(self.isa, format.block_len(), k / format.block_len())
         };
         let many = self.batch_scratch_bytes(format, tokens);
-        if one > many { one } else { many }
+        let bytes = if one > many { one } else { many };
+        // What saturated is too much for any memory as it is.
+        if bytes > usize::MAX - 63 { bytes } else { bytes.next_multiple_of(64) }
     }
 
     /// Bytes of scratch that [`matmul`](Self::matmul) needs.

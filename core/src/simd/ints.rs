@@ -11,8 +11,6 @@ pub(crate) trait Ints: Copy {
     type Bytes: Copy;
     /// Partial sums of one block, i32 each.
     type Sums: Copy;
-    /// Scales and minimums of 32-weight sub-blocks, eight of each to a super-block, each 0..=63.
-    type Scales8: Copy;
     /// Scales of 16-weight groups, sixteen to a super-block, each -128..=127.
     type Scales16: Copy;
     /// Eight i32, one a block.
@@ -51,22 +49,8 @@ pub(crate) trait Ints: Copy {
     /// `acc + Σ w·y`, `w` in -128..=127 and `y` in -127..=127.
     fn dot_signed_top(self, acc: Self::Sums, w: Self::Bytes, y: Self::Bytes) -> Self::Sums;
 
-    /// Scales and minimums of Q4_K and Q5_K, packed in the last 12 of a block's first 16 bytes.
-    fn scales8(self, header: &[u8; 16]) -> Self::Scales8;
     /// See [`Picks`](Self::Picks).
     fn picks(self) -> Self::Picks;
-    /// `acc + s[J]·Σ u·y + s[J + 1]·Σ u'·y'` of even `J` and two `u` in 0..=63 with their digits.
-    fn dot_scaled<const J: usize>(
-        self,
-        acc: Self::Sums,
-        u: [Self::Bytes; 2],
-        y: [Self::Bytes; 2],
-        s: &Self::Scales8,
-        picks: Self::Picks,
-    ) -> Self::Sums;
-    /// Partial sums of `Σ m[j]·(sums[2j] + sums[2j + 1])`: minimums with sums of 16 digits.
-    fn dot_mins(self, s: &Self::Scales8, sums: &[i16; 16]) -> Self::Sums;
-
     /// Scales from their bytes.
     fn scales16(self, s: &[i8; 16]) -> Self::Scales16;
     /// `acc + s[2J]·(Σ u·y of the first 16) + s[2J + 1]·(Σ u·y of the others)`, and the same of `J + 1` and the second
@@ -120,6 +104,21 @@ pub(crate) trait Ints: Copy {
 
     /// Asks for the cache lines at `near` (soon) and `far` (later) bytes from `p`, wherever they are. A hint.
     fn prefetch(self, p: *const u8, near: usize, far: usize);
+}
+
+/// Operations on sub-blocks of 32 weights, eight to a super-block, with scales and minimums in 0..=63. On x86-64 the headers
+/// of several blocks are unpacked together instead.
+pub(crate) trait SubBlocks: Ints {
+    /// `acc + s[J]·Σ u·y + s[J + 1]·Σ u'·y'` of even `J` and two `u` in 0..=63 with their digits.
+    fn dot_scaled<const J: usize>(
+        self,
+        acc: Self::Sums,
+        u: [Self::Bytes; 2],
+        y: [Self::Bytes; 2],
+        s: &[u8; 8],
+    ) -> Self::Sums;
+    /// Partial sums of `Σ m[j]·(sums[2j] + sums[2j + 1])`: minimums with sums of 16 digits.
+    fn dot_mins(self, m: &[u8; 8], sums: &[i16; 16]) -> Self::Sums;
 }
 
 /// The eight scales, then the eight minimums, of Q4_K and Q5_K: the lower six bits of the first four of each lie in

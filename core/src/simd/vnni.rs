@@ -5,26 +5,15 @@
 
 use super::avx2::Shuffle;
 
-/// Operands of the shuffles that pick two scales at once.
-pub(crate) struct Picks {
-    /// Repeats bytes `2j` and `2j + 1` of each half as four 16-bit numbers each.
-    pub(super) eight: [Shuffle; 4],
-    /// Repeats 16-bit numbers `2j` and `2j + 1` of each half four times each.
-    pub(super) sixteen: [Shuffle; 4],
-}
-
-pub(super) static PICKS: Picks = {
-    let mut picks =
-        Picks { eight: [const { Shuffle([0x80; 32]) }; 4], sixteen: [const { Shuffle([0; 32]) }; 4] };
+/// Operands of the shuffles that pick two scales at once: each repeats 16-bit numbers `2j` and `2j + 1` of each half four
+/// times each.
+pub(super) static PICKS: [Shuffle; 4] = {
+    let mut picks = [const { Shuffle([0; 32]) }; 4];
     let mut j = 0;
     while j < 4 {
         let mut i = 0;
         while i < 32 {
-            let scale = 2 * j + i / 8 % 2;
-            if i % 2 == 0 {
-                picks.eight[j].0[i] = scale as u8;
-            }
-            picks.sixteen[j].0[i] = (2 * scale + i % 2) as u8;
+            picks[j].0[i] = (2 * (2 * j + i / 8 % 2) + i % 2) as u8;
             i += 1;
         }
         j += 1;
@@ -67,11 +56,10 @@ macro_rules! vnni_ints {
         impl Ints for $isa {
             type Bytes = __m256i;
             type Sums = __m256i;
-            type Scales8 = <Avx2 as Ints>::Scales8;
             type Scales16 = <Avx2 as Ints>::Scales16;
             type Eight = __m256i;
             type Floats = __m256;
-            type Picks = &'static Picks;
+            type Picks = &'static [Shuffle; 4];
 
             const UNROLL: bool = true;
 
@@ -82,8 +70,6 @@ macro_rules! vnni_ints {
                 fn and(a: __m256i, mask: u8) -> __m256i;
                 fn or(a: __m256i, b: __m256i) -> __m256i;
                 fn sums(x: i32) -> __m256i;
-                fn scales8(header: &[u8; 16]) -> __m256i;
-                fn dot_mins(s: &__m256i, sums: &[i16; 16]) -> __m256i;
                 fn scales16(s: &[i8; 16]) -> __m256i;
                 fn dot_sums(s: __m256i, sums: &[i16; 16]) -> __m256i;
                 fn reduce(sums: &[__m256i; STEP]) -> __m256i;
@@ -128,22 +114,9 @@ macro_rules! vnni_ints {
             }
 
             #[inline(always)]
-            fn picks(self) -> &'static Picks {
+            fn picks(self) -> &'static [Shuffle; 4] {
                 // The compiler would make two shuffles of one whose operand it knows.
                 core::hint::black_box(&PICKS)
-            }
-
-            #[inline(always)]
-            fn dot_scaled<const J: usize>(
-                self,
-                acc: __m256i,
-                u: [__m256i; 2],
-                y: [__m256i; 2],
-                s: &__m256i,
-                picks: &'static Picks,
-            ) -> __m256i {
-                // SAFETY: a value of this type exists only where the feature is available.
-                unsafe { dot_shuffled(acc, u, y, *s, &picks.eight[J / 2]) }
             }
 
             #[inline(always)]
@@ -153,10 +126,10 @@ macro_rules! vnni_ints {
                 u: [__m256i; 2],
                 y: [__m256i; 2],
                 s: __m256i,
-                picks: &'static Picks,
+                picks: &'static [Shuffle; 4],
             ) -> __m256i {
                 // SAFETY: a value of this type exists only where the feature is available.
-                unsafe { dot_shuffled(acc, u, y, s, &picks.sixteen[J / 2]) }
+                unsafe { dot_shuffled(acc, u, y, s, &picks[J / 2]) }
             }
 
             #[inline(always)]

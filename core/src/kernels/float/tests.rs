@@ -603,3 +603,15 @@ fn results_are_the_same_on_every_machine() {
         assert_eq!(hash, 0x59f8_6d1f_a48c_45a4, "{}: {hash:#x}", kernels.isa());
     }
 }
+
+#[test]
+fn slots_of_scratch_follow_one_another_aligned() {
+    for kernels in all_kernels() {
+        for format in WeightFormat::ALL {
+            for (blocks, tokens) in [(1, 1), (7, 1), (22, 1), (22, 5), (22, 512)] {
+                let bytes = kernels.matmul_scratch_bytes(format, blocks * format.block_len(), tokens);
+                assert!(bytes.is_multiple_of(64), "{format} {blocks} {tokens} {}: {bytes}", kernels.isa());
+            }
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Blocks of 32 weights.
 
-use super::format::{BlockActs, BlockInts, Format, isum, join, min, scale};
+use super::format::{BlockActs, BlockInts, Format, Layout, isum, join, min, scale};
 use crate::simd::ints::{Ints, STEP};
 
 /// Layout, stream and lengths of a format with blocks of 32.
@@ -36,7 +36,7 @@ fn two_halves(block: &[u8]) -> u32 {
 
 /// `Σ u·y` of an unsigned block.
 #[inline(always)]
-fn unsigned<I: Ints, F: Format, const P: usize>(
+fn unsigned<I: Ints, F: Layout, const P: usize>(
     isa: I,
     u: I::Bytes,
     acts: &BlockActs<'_, F>,
@@ -53,7 +53,7 @@ fn unsigned<I: Ints, F: Format, const P: usize>(
 
 /// `term = (d·dy)·isum`.
 #[inline(always)]
-fn plain<I: Ints, F: Format, const P: usize>(
+fn plain<I: Ints, F: Layout, const P: usize>(
     isa: I,
     t: &[BlockInts<I, P>; STEP],
     _: &BlockActs<'_, F>,
@@ -65,7 +65,7 @@ fn plain<I: Ints, F: Format, const P: usize>(
 
 /// `term = (d·dy)·isum` of weights that were taken `1 << N` too large: the rest goes through the digits' sums.
 #[inline(always)]
-fn centred<I: Ints, F: Format, const P: usize, const N: i32>(
+fn centred<I: Ints, F: Layout, const P: usize, const N: i32>(
     isa: I,
     t: &[BlockInts<I, P>; STEP],
     acts: &BlockActs<'_, F>,
@@ -78,7 +78,7 @@ fn centred<I: Ints, F: Format, const P: usize, const N: i32>(
 
 /// `term = (d·dy)·isum + (m·dy)·ysum`.
 #[inline(always)]
-fn with_min<I: Ints, F: Format, const P: usize>(
+fn with_min<I: Ints, F: Layout, const P: usize>(
     isa: I,
     t: &[BlockInts<I, P>; STEP],
     acts: &BlockActs<'_, F>,
@@ -103,11 +103,13 @@ macro_rules! format {
         #[allow(non_camel_case_types, reason = "the field's own names")]
         pub(super) struct $name;
 
-        impl Format for $name {
+        impl Layout for $name {
             block!($bytes);
+        }
 
+        impl<I: Ints> Format<I> for $name {
             #[inline(always)]
-            fn block<I: Ints, const P: usize>(
+            fn block<const P: usize>(
                 $isa: I,
                 _: I::Picks,
                 $block: &[u8; $bytes],
@@ -118,7 +120,7 @@ macro_rules! format {
             }
 
             #[inline(always)]
-            fn terms<I: Ints, const P: usize>(
+            fn terms<const P: usize>(
                 isa: I,
                 t: &[BlockInts<I, P>; STEP],
                 acts: &BlockActs<'_, Self>,

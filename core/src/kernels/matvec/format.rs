@@ -5,8 +5,8 @@ use crate::part::holds;
 use crate::simd::ints::{Ints, STEP};
 use core::marker::PhantomData;
 
-/// A block format, as the row kernel sees it.
-pub(super) trait Format {
+/// A block format's measures.
+pub(super) trait Layout {
     /// Weights in a block.
     const LEN: usize;
     /// Bytes of a block.
@@ -18,9 +18,12 @@ pub(super) trait Format {
 
     /// The blocks in `bytes`, and what is left over.
     fn stream(bytes: &[u8]) -> (&[Self::Block], &[u8]);
+}
 
+/// A block format, as the row kernel of an instruction set sees it.
+pub(super) trait Format<I: Ints>: Layout {
     /// The integers and scales of `block`, which meets activation block `column`.
-    fn block<I: Ints, const P: usize>(
+    fn block<const P: usize>(
         isa: I,
         picks: I::Picks,
         block: &Self::Block,
@@ -31,7 +34,7 @@ pub(super) trait Format {
         Self: Sized;
 
     /// The terms of eight blocks, whose first meets activation block `column`; `dy` are the activations' scales.
-    fn terms<I: Ints, const P: usize>(
+    fn terms<const P: usize>(
         isa: I,
         t: &[BlockInts<I, P>; STEP],
         acts: &BlockActs<'_, Self>,
@@ -115,7 +118,7 @@ pub(super) struct BlockActs<'a, F: ?Sized> {
 }
 
 #[allow(unsafe_code, reason = "checks in the innermost loop would cost as much as a tenth of it")]
-impl<'a, F: Format> BlockActs<'a, F> {
+impl<'a, F: Layout> BlockActs<'a, F> {
     /// `None` if `act` does not have `blocks` blocks of the format's length.
     #[inline(always)]
     pub(super) fn new(act: &ActToken<'a>, blocks: usize) -> Option<Self> {

@@ -1,7 +1,7 @@
 //! Super-blocks of 256 weights.
 
-use super::format::{BlockActs, BlockInts, Format, isum, min, msum, scale};
-use crate::simd::ints::{Ints, STEP};
+use super::format::{BlockActs, BlockInts, Format, Layout, isum, min, msum, scale};
+use crate::simd::ints::{Ints, STEP, SubBlocks, unpack_scales8};
 
 /// Layout, stream and lengths of a super-block format.
 macro_rules! super_block {
@@ -65,25 +65,28 @@ fn plain<I: Ints, const P: usize>(isa: I, t: &[BlockInts<I, P>; STEP], dy: I::Fl
 
 /// Two weight vectors with the digits of pieces `J` and `J + 1` of every plane, by the scales that go with them.
 macro_rules! dots {
-    ($dot:ident, $isa:ident, $t:ident, $y:ident, $s:expr, $p:ident, $($j:literal: $u:expr, $v:expr);*) => {
-        $({
-            let u = [$u, $v];
-            for p in 0..P {
-                let y = [$isa.digits(&$y[p][$j]), $isa.digits(&$y[p][$j + 1])];
-                $t.isum[p] = $isa.$dot::<$j>($t.isum[p], u, y, $s, $p);
-            }
-        })*
+    ($dot:ident, $isa:ident, $t:ident, $y:ident, $s:tt, $($j:literal: $u:expr, $v:expr);*) => {
+        $(dots!(@two $dot, $isa, $t, $y, $s, $j, $u, $v);)*
+    };
+    (@two $dot:ident, $isa:ident, $t:ident, $y:ident, ($($s:expr),*), $j:literal, $u:expr, $v:expr) => {
+        let u = [$u, $v];
+        for p in 0..P {
+            let y = [$isa.digits(&$y[p][$j]), $isa.digits(&$y[p][$j + 1])];
+            $t.isum[p] = $isa.$dot::<$j>($t.isum[p], u, y, $($s),*);
+        }
     };
 }
 
 /// 2-bit weights, groups of 16 with 4-bit scales and minimums: `scales[16]`, `qs[64]`, `d`, `dmin`.
 pub(super) struct Q2K;
 
-impl Format for Q2K {
+impl Layout for Q2K {
     super_block!(84);
+}
 
+impl<I: Ints> Format<I> for Q2K {
     #[inline(always)]
-    fn block<I: Ints, const P: usize>(
+    fn block<const P: usize>(
         isa: I,
         picks: I::Picks,
         block: &[u8; 84],
@@ -96,10 +99,10 @@ impl Format for Q2K {
         let m = isa.scales16(&packed.map(|b| (b >> 4).cast_signed()));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let b = isa.bytes(part(block, 16));
-        dots!(dot_grouped, isa, t, y, s, picks, 0: isa.and(b, 3), isa.shr_and::<2>(b, 3); 2: isa.shr_and::<4>(b, 3),
+        dots!(dot_grouped, isa, t, y, (s, picks), 0: isa.and(b, 3), isa.shr_and::<2>(b, 3); 2: isa.shr_and::<4>(b, 3),
             isa.shr_and::<6>(b, 3));
         let b = isa.bytes(part(block, 48));
-        dots!(dot_grouped, isa, t, y, s, picks, 4: isa.and(b, 3), isa.shr_and::<2>(b, 3); 6: isa.shr_and::<4>(b, 3),
+        dots!(dot_grouped, isa, t, y, (s, picks), 4: isa.and(b, 3), isa.shr_and::<2>(b, 3); 6: isa.shr_and::<4>(b, 3),
             isa.shr_and::<6>(b, 3));
         for p in 0..P {
             t.msum[p] = isa.dot_sums(m, acts.sums(p, column));
@@ -108,7 +111,7 @@ impl Format for Q2K {
     }
 
     #[inline(always)]
-    fn terms<I: Ints, const P: usize>(
+    fn terms<const P: usize>(
         isa: I,
         t: &[BlockInts<I, P>; STEP],
         _: &BlockActs<'_, Self>,
@@ -122,11 +125,13 @@ impl Format for Q2K {
 /// 3-bit weights less 4, groups of 16 with 6-bit scales less 32: `hmask[32]`, `qs[64]`, `scales[12]`, `d`.
 pub(super) struct Q3K;
 
-impl Format for Q3K {
+impl Layout for Q3K {
     super_block!(110);
+}
 
+impl<I: Ints> Format<I> for Q3K {
     #[inline(always)]
-    fn block<I: Ints, const P: usize>(
+    fn block<const P: usize>(
         isa: I,
         picks: I::Picks,
         block: &[u8; 110],
@@ -138,13 +143,13 @@ impl Format for Q3K {
         let h = isa.bytes(part(block, 0));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let b = isa.bytes(part(block, 32));
-        dots!(dot_grouped, isa, t, y, s, picks,
+        dots!(dot_grouped, isa, t, y, (s, picks),
             0: isa.or(isa.and(b, 3), isa.shl_and::<2>(h, 4)),
             isa.or(isa.shr_and::<2>(b, 3), isa.shl_and::<1>(h, 4));
             2: isa.or(isa.shr_and::<4>(b, 3), isa.and(h, 4)),
             isa.or(isa.shr_and::<6>(b, 3), isa.shr_and::<1>(h, 4)));
         let b = isa.bytes(part(block, 64));
-        dots!(dot_grouped, isa, t, y, s, picks,
+        dots!(dot_grouped, isa, t, y, (s, picks),
             4: isa.or(isa.and(b, 3), isa.shr_and::<2>(h, 4)),
             isa.or(isa.shr_and::<2>(b, 3), isa.shr_and::<3>(h, 4));
             6: isa.or(isa.shr_and::<4>(b, 3), isa.shr_and::<4>(h, 4)),
@@ -157,7 +162,7 @@ impl Format for Q3K {
     }
 
     #[inline(always)]
-    fn terms<I: Ints, const P: usize>(
+    fn terms<const P: usize>(
         isa: I,
         t: &[BlockInts<I, P>; STEP],
         _: &BlockActs<'_, Self>,
@@ -171,32 +176,34 @@ impl Format for Q3K {
 /// 4-bit weights, sub-blocks of 32 with 6-bit scales and minimums: `d`, `dmin`, `scales[12]`, `qs[128]`.
 pub(super) struct Q4K;
 
-impl Format for Q4K {
+impl Layout for Q4K {
     super_block!(144);
+}
 
+impl<I: SubBlocks> Format<I> for Q4K {
     #[inline(always)]
-    fn block<I: Ints, const P: usize>(
+    fn block<const P: usize>(
         isa: I,
-        picks: I::Picks,
+        _: I::Picks,
         block: &[u8; 144],
         acts: &BlockActs<'_, Self>,
         column: usize,
     ) -> BlockInts<I, P> {
         let mut t = BlockInts::new(isa, two_halves(block, 0));
-        let s = isa.scales8(part(block, 0));
+        let (s, m) = unpack_scales8(part(block, 0));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let [a, b, c, d] = [16, 48, 80, 112].map(|at| isa.bytes(part(block, at)));
         for p in 0..P {
-            t.msum[p] = isa.dot_mins(&s, acts.sums(p, column));
+            t.msum[p] = isa.dot_mins(&m, acts.sums(p, column));
         }
-        dots!(dot_scaled, isa, t, y, &s, picks,
+        dots!(dot_scaled, isa, t, y, (&s),
             0: isa.and(a, 15), isa.shr_and::<4>(a, 15); 2: isa.and(b, 15), isa.shr_and::<4>(b, 15);
             4: isa.and(c, 15), isa.shr_and::<4>(c, 15); 6: isa.and(d, 15), isa.shr_and::<4>(d, 15));
         t
     }
 
     #[inline(always)]
-    fn terms<I: Ints, const P: usize>(
+    fn terms<const P: usize>(
         isa: I,
         t: &[BlockInts<I, P>; STEP],
         _: &BlockActs<'_, Self>,
@@ -210,26 +217,28 @@ impl Format for Q4K {
 /// 5-bit weights, sub-blocks of 32 with 6-bit scales and minimums: `d`, `dmin`, `scales[12]`, `qh[32]`, `qs[128]`.
 pub(super) struct Q5K;
 
-impl Format for Q5K {
+impl Layout for Q5K {
     super_block!(176);
+}
 
+impl<I: SubBlocks> Format<I> for Q5K {
     #[inline(always)]
-    fn block<I: Ints, const P: usize>(
+    fn block<const P: usize>(
         isa: I,
-        picks: I::Picks,
+        _: I::Picks,
         block: &[u8; 176],
         acts: &BlockActs<'_, Self>,
         column: usize,
     ) -> BlockInts<I, P> {
         let mut t = BlockInts::new(isa, two_halves(block, 0));
-        let s = isa.scales8(part(block, 0));
+        let (s, m) = unpack_scales8(part(block, 0));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let h = isa.bytes(part(block, 16));
         let [a, b, c, d] = [48, 80, 112, 144].map(|at| isa.bytes(part(block, at)));
         for p in 0..P {
-            t.msum[p] = isa.dot_mins(&s, acts.sums(p, column));
+            t.msum[p] = isa.dot_mins(&m, acts.sums(p, column));
         }
-        dots!(dot_scaled, isa, t, y, &s, picks,
+        dots!(dot_scaled, isa, t, y, (&s),
             0: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 16)),
             isa.or(isa.shr_and::<4>(a, 15), isa.shl_and::<3>(h, 16));
             2: isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 16)),
@@ -242,7 +251,7 @@ impl Format for Q5K {
     }
 
     #[inline(always)]
-    fn terms<I: Ints, const P: usize>(
+    fn terms<const P: usize>(
         isa: I,
         t: &[BlockInts<I, P>; STEP],
         _: &BlockActs<'_, Self>,
@@ -256,11 +265,13 @@ impl Format for Q5K {
 /// 6-bit weights less 32, groups of 16 with 8-bit scales: `ql[128]`, `qh[64]`, `scales[16]`, `d`.
 pub(super) struct Q6K;
 
-impl Format for Q6K {
+impl Layout for Q6K {
     super_block!(210);
+}
 
+impl<I: Ints> Format<I> for Q6K {
     #[inline(always)]
-    fn block<I: Ints, const P: usize>(
+    fn block<const P: usize>(
         isa: I,
         picks: I::Picks,
         block: &[u8; 210],
@@ -271,13 +282,13 @@ impl Format for Q6K {
         let s = isa.scales16(bytemuck::cast_ref(part::<16>(block, 192)));
         let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| acts.digits(p, column));
         let (a, b, h) = (isa.bytes(part(block, 0)), isa.bytes(part(block, 32)), isa.bytes(part(block, 128)));
-        dots!(dot_grouped, isa, t, y, s, picks,
+        dots!(dot_grouped, isa, t, y, (s, picks),
             0: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 48)),
             isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 48));
             2: isa.or(isa.shr_and::<4>(a, 15), isa.and(h, 48)),
             isa.or(isa.shr_and::<4>(b, 15), isa.shr_and::<2>(h, 48)));
         let (a, b, h) = (isa.bytes(part(block, 64)), isa.bytes(part(block, 96)), isa.bytes(part(block, 160)));
-        dots!(dot_grouped, isa, t, y, s, picks,
+        dots!(dot_grouped, isa, t, y, (s, picks),
             4: isa.or(isa.and(a, 15), isa.shl_and::<4>(h, 48)),
             isa.or(isa.and(b, 15), isa.shl_and::<2>(h, 48));
             6: isa.or(isa.shr_and::<4>(a, 15), isa.and(h, 48)),
@@ -290,7 +301,7 @@ impl Format for Q6K {
     }
 
     #[inline(always)]
-    fn terms<I: Ints, const P: usize>(
+    fn terms<const P: usize>(
         isa: I,
         t: &[BlockInts<I, P>; STEP],
         _: &BlockActs<'_, Self>,
@@ -304,11 +315,13 @@ impl Format for Q6K {
 /// 8-bit weights under one f32 scale: `d`, `qs[256]`, sums that multiplying by digits has no use for.
 pub(super) struct Q8K;
 
-impl Format for Q8K {
+impl Layout for Q8K {
     super_block!(292);
+}
 
+impl<I: Ints> Format<I> for Q8K {
     #[inline(always)]
-    fn block<I: Ints, const P: usize>(
+    fn block<const P: usize>(
         isa: I,
         _: I::Picks,
         block: &[u8; 292],
@@ -331,7 +344,7 @@ impl Format for Q8K {
     }
 
     #[inline(always)]
-    fn terms<I: Ints, const P: usize>(
+    fn terms<const P: usize>(
         isa: I,
         t: &[BlockInts<I, P>; STEP],
         _: &BlockActs<'_, Self>,

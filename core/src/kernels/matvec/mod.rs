@@ -11,10 +11,10 @@
 mod blocks;
 mod format;
 mod k_quants;
+#[cfg(target_arch = "x86_64")]
+mod laid;
 #[cfg(all(target_arch = "aarch64", feature = "batch"))]
 mod rows;
-#[cfg(target_arch = "x86_64")]
-mod wide;
 
 use super::table::compiled;
 use super::{ActToken, Mode};
@@ -42,8 +42,8 @@ pub(super) type Table = [Option<Entry>; WeightFormat::ALL.len()];
 /// Bytes of scratch for rows of `blocks` blocks of `block_len` weights: a group's terms, and room for a last step.
 pub(super) const fn scratch_bytes(isa: IsaKind, block_len: usize, blocks: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
-    if matches!(isa, IsaKind::Avx512 | IsaKind::Amx) {
-        return wide::scratch_bytes(block_len, blocks);
+    if !matches!(isa, IsaKind::Scalar) {
+        return laid::scratch_bytes(block_len, blocks);
     }
     #[cfg(all(target_arch = "aarch64", feature = "batch", not(target_os = "none")))]
     if block_len == crate::quant::BLOCK_LEN && !matches!(isa, IsaKind::Scalar) {
@@ -53,8 +53,9 @@ pub(super) const fn scratch_bytes(isa: IsaKind, block_len: usize, blocks: usize)
     blocks.saturating_mul(GROUP).saturating_add(STEP).saturating_mul(4)
 }
 
+/// A table of an instruction set, with these formats too, which on x86-64 `laid` has.
 macro_rules! table {
-    ($name:ident, $isa:ty, $proof:expr $(, $feature:literal)?) => {
+    ($name:ident, $isa:ty, $proof:expr, [$($more:ident = $more_format:ty),*] $(, $feature:literal)?) => {
         pub(super) static $name: Table = {
             macro_rules! entry {
                 ($format:ty) => {{
@@ -68,7 +69,8 @@ macro_rules! table {
                     Some(entry as Entry)
                 }};
             }
-            compiled([
+            #[allow(unused_mut, reason = "where there are no more formats")]
+            let mut table = [
                 None,
                 None,
                 None,
@@ -79,46 +81,61 @@ macro_rules! table {
                 entry!(blocks::Q8_0),
                 entry!(k_quants::Q2K),
                 entry!(k_quants::Q3K),
-                entry!(k_quants::Q4K),
-                entry!(k_quants::Q5K),
+                None,
+                None,
                 entry!(k_quants::Q6K),
                 entry!(k_quants::Q8K),
-            ])
+            ];
+            $(table[WeightFormat::$more as usize] = entry!($more_format);)*
+            compiled(table)
         };
     };
 }
 
-table!(SCALAR, Scalar, Scalar);
+table!(SCALAR, Scalar, Scalar, [Q4_K = k_quants::Q4K, Q5_K = k_quants::Q5K]);
 #[cfg(target_arch = "x86_64")]
-table!(AVX2, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), "avx2,fma,f16c");
+table!(AVX2_BY_BLOCKS, crate::simd::avx2::Avx2, crate::simd::avx2::Avx2::assume(), [], "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
 table!(
-    AVXVNNI,
+    AVXVNNI_BY_BLOCKS,
     crate::simd::avxvnni::AvxVnni,
     crate::simd::avxvnni::AvxVnni::assume(),
+    [],
     "avxvnni,avx2,fma,f16c"
 );
 #[cfg(target_arch = "x86_64")]
-pub(super) use wide::AVX512;
-// What `wide` has no kernel for, or doesn't pay for.
+pub(super) use laid::{AVX2, AVX512, AVXVNNI};
 #[cfg(target_arch = "x86_64")]
 table!(
-    AVX512_BY_EIGHT,
+    AVX512_BY_BLOCKS,
     crate::simd::avx512::Avx512,
     crate::simd::avx512::Avx512::assume(),
+    [],
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
 );
 #[cfg(all(target_arch = "aarch64", feature = "batch"))]
 pub(super) use rows::{DOTPROD, NEON};
 // A third of the code, for images that are short of room.
 #[cfg(all(target_arch = "aarch64", not(feature = "batch")))]
-table!(NEON, crate::simd::neon::Neon, crate::simd::neon::Neon::assume(), "neon");
+table!(
+    NEON,
+    crate::simd::neon::Neon,
+    crate::simd::neon::Neon::assume(),
+    [Q4_K = k_quants::Q4K, Q5_K = k_quants::Q5K],
+    "neon"
+);
 #[cfg(all(target_arch = "aarch64", feature = "dotprod", not(feature = "batch")))]
-table!(DOTPROD, crate::simd::dotprod::Dotprod, crate::simd::dotprod::Dotprod::assume(), "neon,dotprod");
+table!(
+    DOTPROD,
+    crate::simd::dotprod::Dotprod,
+    crate::simd::dotprod::Dotprod::assume(),
+    [Q4_K = k_quants::Q4K, Q5_K = k_quants::Q5K],
+    "neon,dotprod"
+);
 
 /// `out[r] = row r · act`. `P` is the number of digit planes.
 #[inline(always)]
-fn rows<I: Ints, F: Format, const P: usize>(
+fn rows<I: Ints, F: Format<I>, const P: usize>(
     isa: I,
     weights: &[u8],
     act: &ActToken<'_>,
@@ -157,7 +174,7 @@ fn rows<I: Ints, F: Format, const P: usize>(
 
 /// The terms of the next eight blocks.
 #[inline(always)]
-fn step<I: Ints, F: Format, const P: usize>(
+fn step<I: Ints, F: Format<I>, const P: usize>(
     isa: I,
     picks: I::Picks,
     stream: [&F::Block; STEP],
@@ -183,7 +200,7 @@ fn step<I: Ints, F: Format, const P: usize>(
 
 /// The integers of the step's block `i`, and the stream asked for what lies ahead of it.
 #[inline(always)]
-fn block<I: Ints, F: Format, const P: usize>(
+fn block<I: Ints, F: Format<I>, const P: usize>(
     isa: I,
     picks: I::Picks,
     block: &F::Block,

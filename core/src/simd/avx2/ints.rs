@@ -9,25 +9,14 @@ use core::arch::x86_64::*;
 #[repr(align(32))]
 pub(crate) struct Shuffle(pub(crate) [u8; 32]);
 
-/// Operands of the shuffles that pick scales.
-pub(crate) struct Picks {
-    /// Repeats byte `j` of each half as eight 16-bit numbers.
-    eight: [Shuffle; 8],
-    /// Repeats 16-bit number `j` of each half eight times.
-    sixteen: [Shuffle; 8],
-}
-
-static PICKS: Picks = {
-    let mut picks =
-        Picks { eight: [const { Shuffle([0x80; 32]) }; 8], sixteen: [const { Shuffle([0; 32]) }; 8] };
+/// Operands of the shuffles that pick scales: each repeats 16-bit number `j` of each half eight times.
+static PICKS: [Shuffle; 8] = {
+    let mut picks = [const { Shuffle([0; 32]) }; 8];
     let mut j = 0;
     while j < 8 {
         let mut i = 0;
         while i < 32 {
-            if i % 2 == 0 {
-                picks.eight[j].0[i] = j as u8;
-            }
-            picks.sixteen[j].0[i] = (2 * j + i % 2) as u8;
+            picks[j].0[i] = (2 * j + i % 2) as u8;
             i += 1;
         }
         j += 1;
@@ -61,7 +50,7 @@ fn load_sums(p: &[i16; 16]) -> __m256i {
 /// Four vectors' sums of four neighbours: in each half, place `i` is vector `i`'s.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn transpose_add(v: &[__m256i]) -> __m256i {
+pub(crate) fn transpose_add(v: &[__m256i]) -> __m256i {
     let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(v[0], v[1]), _mm256_unpackhi_epi32(v[0], v[1]));
     let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(v[2], v[3]), _mm256_unpackhi_epi32(v[2], v[3]));
     _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
@@ -79,13 +68,11 @@ fn dot_shuffled(acc: __m256i, u: __m256i, y: __m256i, s: __m256i, pick: &Shuffle
 impl Ints for Avx2 {
     type Bytes = __m256i;
     type Sums = __m256i;
-    // The bytes of eight scales and eight minimums, in either half.
-    type Scales8 = __m256i;
     // The even ones in the low half, the odd ones in the high one, 16 bits each.
     type Scales16 = __m256i;
     type Eight = __m256i;
     type Floats = __m256;
-    type Picks = &'static Picks;
+    type Picks = &'static [Shuffle; 8];
 
     const UNROLL: bool = true;
 
@@ -134,22 +121,6 @@ impl Ints for Avx2 {
             // |w| ≤ 128 unsigned, and ±y stays in 8 bits: at most 2 · 128 · 127 = 32,512.
             let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(y, w));
             _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        }
-        fn scales8(header: &[u8; 16]) -> __m256i {
-            // Words of the header: two halves, then a, b, c; see `unpack_scales8`.
-            let h = load128(header);
-            let low = _mm_srlv_epi32(_mm_shuffle_epi32::<0b11_10_11_01>(h), _mm_setr_epi32(0, 0, 0, 4));
-            let high = _mm_srli_epi32::<2>(_mm_shuffle_epi32::<0b10_00_01_00>(h));
-            let low = _mm_and_si128(low, _mm_set1_epi64x(0x0f0f_0f0f_3f3f_3f3f));
-            let high = _mm_and_si128(high, _mm_set1_epi64x(0x3030_3030_0000_0000));
-            _mm256_broadcastsi128_si256(_mm_or_si128(low, high))
-        }
-        fn dot_mins(s: &__m256i, sums: &[i16; 16]) -> __m256i {
-            // Each minimum twice, for the two sums of its sub-block.
-            let twice = _mm256_setr_epi8(
-                8, -1, 8, -1, 9, -1, 9, -1, 10, -1, 10, -1, 11, -1, 11, -1,
-                12, -1, 12, -1, 13, -1, 13, -1, 14, -1, 14, -1, 15, -1, 15, -1);
-            _mm256_madd_epi16(_mm256_shuffle_epi8(*s, twice), load_sums(sums))
         }
         fn scales16(s: &[i8; 16]) -> __m256i {
             let even_odd = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
@@ -252,25 +223,9 @@ impl Ints for Avx2 {
     }
 
     #[inline(always)]
-    fn picks(self) -> &'static Picks {
+    fn picks(self) -> &'static [Shuffle; 8] {
         // The compiler would make two shuffles of one whose operand it knows.
         core::hint::black_box(&PICKS)
-    }
-
-    #[inline(always)]
-    fn dot_scaled<const J: usize>(
-        self,
-        acc: __m256i,
-        u: [__m256i; 2],
-        y: [__m256i; 2],
-        s: &__m256i,
-        picks: &'static Picks,
-    ) -> __m256i {
-        // SAFETY: a value of this type exists only where the feature is available.
-        unsafe {
-            let acc = dot_shuffled(acc, u[0], y[0], *s, &picks.eight[J]);
-            dot_shuffled(acc, u[1], y[1], *s, &picks.eight[J + 1])
-        }
     }
 
     #[inline(always)]
@@ -280,12 +235,12 @@ impl Ints for Avx2 {
         u: [__m256i; 2],
         y: [__m256i; 2],
         s: __m256i,
-        picks: &'static Picks,
+        picks: &'static [Shuffle; 8],
     ) -> __m256i {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe {
-            let acc = dot_shuffled(acc, u[0], y[0], s, &picks.sixteen[J]);
-            dot_shuffled(acc, u[1], y[1], s, &picks.sixteen[J + 1])
+            let acc = dot_shuffled(acc, u[0], y[0], s, &picks[J]);
+            dot_shuffled(acc, u[1], y[1], s, &picks[J + 1])
         }
     }
 

@@ -9,7 +9,7 @@ pub(in crate::simd) mod lanes;
 #[cfg(feature = "batch")]
 mod panel;
 
-pub(crate) use ints::Shuffle;
+pub(crate) use ints::{Shuffle, transpose_add};
 #[cfg(feature = "batch")]
 pub(crate) use panel::transpose;
 

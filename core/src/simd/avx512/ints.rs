@@ -4,7 +4,7 @@ use super::Avx512;
 use crate::simd::avx2::{Avx2, Shuffle};
 use crate::simd::ints::{Ints, STEP};
 use crate::simd::isa_ops;
-use crate::simd::vnni::{PICKS, Picks, as_avx2, vnni_ints};
+use crate::simd::vnni::{PICKS, as_avx2, vnni_ints};
 use core::arch::x86_64::*;
 
 vnni_ints! {

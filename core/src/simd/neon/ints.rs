@@ -1,7 +1,7 @@
 //! 32 bytes in two registers, eight blocks' floats in two others, whichever instructions multiply.
 
 use crate::simd::dots::{Bytes32, Dots};
-use crate::simd::ints::{Ints, STEP, unpack_scales8};
+use crate::simd::ints::{Ints, STEP, SubBlocks};
 use crate::simd::isa_ops;
 use core::arch::aarch64::*;
 
@@ -22,7 +22,6 @@ fn transpose_add(v: &[int32x4_t]) -> int32x4_t {
 impl<D: Dots> Ints for D {
     type Bytes = uint8x16x2_t;
     type Sums = int32x4_t;
-    type Scales8 = ([u8; 8], [u8; 8]);
     type Scales16 = [i8; 16];
     type Eight = int32x4x2_t;
     type Floats = float32x4x2_t;
@@ -63,16 +62,6 @@ impl<D: Dots> Ints for D {
         }
         fn sums(x: i32) -> int32x4_t {
             vsetq_lane_s32::<0>(x, vdupq_n_s32(0))
-        }
-        fn scales8(header: &[u8; 16]) -> ([u8; 8], [u8; 8]) {
-            unpack_scales8(header)
-        }
-        fn dot_mins(s: &([u8; 8], [u8; 8]), sums: &[i16; 16]) -> int32x4_t {
-            // SAFETY: the reference covers exactly 16 numbers; the load needs no alignment.
-            let sums = unsafe { vpaddq_s16(vld1q_s16(sums.as_ptr()), vld1q_s16(sums.as_ptr().add(8))) };
-            // Sums of 32 digits are at most 4,096.
-            let m = vreinterpretq_s16_u16(vmovl_u8(vcreate_u8(u64::from_le_bytes(s.1))));
-            vmlal_high_s16(vmull_s16(vget_low_s16(m), vget_low_s16(sums)), m, sums)
         }
         fn scales16(s: &[i8; 16]) -> [i8; 16] {
             *s
@@ -186,22 +175,6 @@ impl<D: Dots> Ints for D {
     }
 
     #[inline(always)]
-    fn dot_scaled<const J: usize>(
-        self,
-        acc: int32x4_t,
-        u: [uint8x16x2_t; 2],
-        y: [uint8x16x2_t; 2],
-        s: &([u8; 8], [u8; 8]),
-        (): (),
-    ) -> int32x4_t {
-        // SAFETY: as in `dot`.
-        unsafe {
-            let acc = vmlaq_n_s32(acc, self.first32(signed(u[0]), signed(y[0])), i32::from(s.0[J]));
-            vmlaq_n_s32(acc, self.first32(signed(u[1]), signed(y[1])), i32::from(s.0[J + 1]))
-        }
-    }
-
-    #[inline(always)]
     fn dot_grouped<const J: usize>(
         self,
         acc: int32x4_t,
@@ -234,5 +207,32 @@ impl<D: Dots> Ints for D {
     #[inline(always)]
     fn eight_sub_shl<const N: i32>(self, a: int32x4x2_t, b: int32x4x2_t) -> int32x4x2_t {
         int32x4x2_t(self.sub_shl::<N>(a.0, b.0), self.sub_shl::<N>(a.1, b.1))
+    }
+}
+
+impl<D: Dots> SubBlocks for D {
+    isa_ops! { D, "neon";
+        fn dot_mins(m: &[u8; 8], sums: &[i16; 16]) -> int32x4_t {
+            // SAFETY: the reference covers exactly 16 numbers; the load needs no alignment.
+            let sums = unsafe { vpaddq_s16(vld1q_s16(sums.as_ptr()), vld1q_s16(sums.as_ptr().add(8))) };
+            // Sums of 32 digits are at most 4,096.
+            let m = vreinterpretq_s16_u16(vmovl_u8(vcreate_u8(u64::from_le_bytes(*m))));
+            vmlal_high_s16(vmull_s16(vget_low_s16(m), vget_low_s16(sums)), m, sums)
+        }
+    }
+
+    #[inline(always)]
+    fn dot_scaled<const J: usize>(
+        self,
+        acc: int32x4_t,
+        u: [uint8x16x2_t; 2],
+        y: [uint8x16x2_t; 2],
+        s: &[u8; 8],
+    ) -> int32x4_t {
+        // SAFETY: a proof of `Dots` exists only where Advanced SIMD is available.
+        unsafe {
+            let acc = vmlaq_n_s32(acc, self.first32(signed(u[0]), signed(y[0])), i32::from(s[J]));
+            vmlaq_n_s32(acc, self.first32(signed(u[1]), signed(y[1])), i32::from(s[J + 1]))
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Scalar;
 use crate::quant::float::f16_to_f32;
-use crate::simd::ints::{Ints, STEP, unpack_scales8};
+use crate::simd::ints::{Ints, STEP, SubBlocks};
 
 #[inline(always)]
 fn each(a: [u8; 32], f: impl Fn(u8) -> u8) -> [u8; 32] {
@@ -24,7 +24,6 @@ fn dot32(a: &[u8; 32], b: &[u8; 32]) -> i32 {
 impl Ints for Scalar {
     type Bytes = [u8; 32];
     type Sums = i32;
-    type Scales8 = ([u8; 8], [u8; 8]);
     type Scales16 = [i8; 16];
     type Eight = [i32; STEP];
     type Floats = [f32; STEP];
@@ -83,27 +82,7 @@ impl Ints for Scalar {
     }
 
     #[inline(always)]
-    fn scales8(self, header: &[u8; 16]) -> ([u8; 8], [u8; 8]) {
-        unpack_scales8(header)
-    }
-    #[inline(always)]
     fn picks(self) {}
-    #[inline(always)]
-    fn dot_scaled<const J: usize>(
-        self,
-        acc: i32,
-        [u, v]: [[u8; 32]; 2],
-        [y, z]: [[u8; 32]; 2],
-        (s, _): &([u8; 8], [u8; 8]),
-        (): (),
-    ) -> i32 {
-        acc + dot32(&u, &y) * i32::from(s[J]) + dot32(&v, &z) * i32::from(s[J + 1])
-    }
-    #[inline(always)]
-    fn dot_mins(self, (_, m): &([u8; 8], [u8; 8]), sums: &[i16; 16]) -> i32 {
-        (0..8).map(|j| i32::from(m[j]) * (i32::from(sums[2 * j]) + i32::from(sums[2 * j + 1]))).sum()
-    }
-
     #[inline(always)]
     fn scales16(self, s: &[i8; 16]) -> [i8; 16] {
         *s
@@ -176,4 +155,21 @@ impl Ints for Scalar {
 
     #[inline(always)]
     fn prefetch(self, _: *const u8, _: usize, _: usize) {}
+}
+
+impl SubBlocks for Scalar {
+    #[inline(always)]
+    fn dot_scaled<const J: usize>(
+        self,
+        acc: i32,
+        [u, v]: [[u8; 32]; 2],
+        [y, z]: [[u8; 32]; 2],
+        s: &[u8; 8],
+    ) -> i32 {
+        acc + dot32(&u, &y) * i32::from(s[J]) + dot32(&v, &z) * i32::from(s[J + 1])
+    }
+    #[inline(always)]
+    fn dot_mins(self, m: &[u8; 8], sums: &[i16; 16]) -> i32 {
+        (0..8).map(|j| i32::from(m[j]) * (i32::from(sums[2 * j]) + i32::from(sums[2 * j + 1]))).sum()
+    }
 }

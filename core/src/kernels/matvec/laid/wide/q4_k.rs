@@ -3,7 +3,8 @@
 //! A vector of partial sums is a block's. In the quarters of a vector of headers are those of blocks `k`, `k + 4`,
 //! `k + 8` and `k + 12`; transpositions bring both into the blocks' order.
 
-use super::{Acts, Format, STEP, add_neighbours, add_quarters, floats, load16, load64, prefetch};
+use super::super::{Acts, Format, prefetch};
+use super::{STEP, add_neighbours, add_quarters, floats, load16, load64, store};
 use crate::quant::WeightFormat;
 use core::arch::x86_64::*;
 
@@ -25,14 +26,14 @@ const PAIRS: [[[i32; 16]; 2]; 4] = {
 
 /// Sub-blocks of 32 with 6-bit scales and minimums: `d`, `dmin`, `scales[12]`, `qs[128]`. Of one plane of digits only:
 /// with three the registers do not suffice, and it is slower than by eight blocks.
-pub(super) struct Q4K;
+pub(in super::super) struct Q4K;
 
-impl Format for Q4K {
+impl Format<STEP, 1> for Q4K {
     const FORMAT: WeightFormat = WeightFormat::Q4_K;
     type Block = Block;
     type Digits = Digits;
     type Sums = [i16; 16];
-    type LaidSums = [i16; 8];
+    type LaidSum = [i16; 8];
 
     fn takes(_: usize, planes: usize) -> bool {
         planes == 1
@@ -51,15 +52,19 @@ impl Format for Q4K {
 
     /// Of 32 digits: at most 32 · 128 = 4,096.
     #[inline(always)]
-    fn sums(from: &[i16; 16]) -> [i16; 8] {
+    fn sum(from: &[i16; 16], _: usize) -> [i16; 8] {
         core::array::from_fn(|i| from[2 * i] + from[2 * i + 1])
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     // Inlined into the loop of its caller it reads memory at seven tenths of the speed, as a call at nine.
     #[inline(never)]
-    unsafe fn terms<const P: usize>(blocks: &[Block; STEP], acts: &Acts<'_, Self, P>) -> __m512 {
-        let (digits, sums) = (acts.digits[0], acts.sums[0]);
+    unsafe fn terms<const P: usize>(
+        blocks: &[Block; STEP],
+        acts: &Acts<'_, Self, P, STEP, 1>,
+        terms: &mut [f32; STEP],
+    ) {
+        let (digits, [sums]) = (acts.digits[0], acts.sums[0]);
         let h = Headers::of(blocks, sums);
         let isum = add_quarters(&[
             quarter::<0>(blocks, digits, &h.scales),
@@ -70,7 +75,8 @@ impl Format for Q4K {
         // (d·dy)·isum − (dmin·dy)·msum.
         let dy = floats(acts.scales);
         let weights = _mm512_mul_ps(_mm512_mul_ps(h.d, dy), _mm512_cvtepi32_ps(isum));
-        _mm512_sub_ps(weights, _mm512_mul_ps(_mm512_mul_ps(h.dmin, dy), _mm512_cvtepi32_ps(h.msum)))
+        let mins = _mm512_mul_ps(_mm512_mul_ps(h.dmin, dy), _mm512_cvtepi32_ps(h.msum));
+        store(terms, _mm512_sub_ps(weights, mins));
     }
 }
 
@@ -138,7 +144,7 @@ fn quarter<const R: usize>(
     let mut v = [zero; 4];
     for k in 0..4 {
         let i = 4 * R + k;
-        prefetch::<Q4K>(blocks, i);
+        prefetch(blocks, i);
         for half in 0..2 {
             let (w, at) = (load64(&blocks[i], 16 + 64 * half), 128 * half);
             let l = _mm512_dpbusd_epi32(zero, _mm512_and_si512(w, low), load64(&digits[i], at));

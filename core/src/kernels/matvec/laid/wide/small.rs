@@ -1,6 +1,7 @@
 //! Blocks of 32 weights under one scale, and nothing else.
 
-use super::{Acts, Format, STEP, add_neighbours, floats, join, load32, load64, prefetch};
+use super::super::{Acts, Format, prefetch};
+use super::{STEP, add_neighbours, finished, floats, join, load32, load64, store};
 use crate::part::copy;
 use crate::quant::WeightFormat;
 use core::arch::x86_64::*;
@@ -52,12 +53,12 @@ fn scales34(blocks: &[[u8; 34]; STEP]) -> __m512 {
 fn with_excess<const SHIFT: u32, const P: usize>(
     d: __m512,
     isum: &[__m512i; P],
-    sums: &[&[i32; STEP]; P],
+    sums: &[[&[i32; STEP]; 1]; P],
     scales: &[f32; STEP],
 ) -> __m512 {
     let mut planes = *isum;
     for p in 0..P {
-        planes[p] = _mm512_sub_epi32(planes[p], _mm512_slli_epi32::<SHIFT>(load64(sums[p], 0)));
+        planes[p] = _mm512_sub_epi32(planes[p], _mm512_slli_epi32::<SHIFT>(load64(sums[p][0], 0)));
     }
     _mm512_mul_ps(_mm512_mul_ps(d, floats(scales)), join(&planes))
 }
@@ -75,14 +76,42 @@ const NIBBLES: [i16; 32] = {
 };
 
 /// 4-bit weights less 8: `d`, `qs[16]`.
-pub(super) struct Q4_0;
+pub(in super::super) struct Q4_0;
 
-impl Format for Q4_0 {
+impl Q4_0 {
+    /// The partial sums of blocks `4K` to `4K + 3`, a quarter each.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    #[inline]
+    fn four<const P: usize, const K: usize>(
+        blocks: &[[u8; 18]; STEP],
+        acts: &Acts<'_, Self, P, STEP, 1>,
+    ) -> [__m512i; P] {
+        let zero = _mm512_setzero_si512();
+        let four = _mm512_set1_epi8(0x0f);
+        for i in 0..4 {
+            prefetch(blocks, 4 * K + i);
+        }
+        // Four blocks of 9 words: without the first of each.
+        let (b, ahead) = (load64(blocks, 72 * K), load64(blocks, 72 * K + 8));
+        let b = _mm512_permutex2var_epi16(b, load64(&NIBBLES, 0), ahead);
+        let low = _mm512_and_si512(b, four);
+        let high = _mm512_and_si512(_mm512_srli_epi16::<4>(b), four);
+        let mut sums = [zero; P];
+        for p in 0..P {
+            let y = acts.digits[p];
+            let sum = _mm512_dpbusd_epi32(zero, low, load64(y, 128 * K));
+            sums[p] = finished(_mm512_dpbusd_epi32(sum, high, load64(y, 128 * K + 64)));
+        }
+        sums
+    }
+}
+
+impl Format<STEP, 1> for Q4_0 {
     const FORMAT: WeightFormat = WeightFormat::Q4_0;
     type Block = [u8; 18];
     type Digits = Digits;
     type Sums = i16;
-    type LaidSums = i32;
+    type LaidSum = i32;
 
     fn takes(blocks: usize, _: usize) -> bool {
         blocks.is_multiple_of(4)
@@ -103,43 +132,35 @@ impl Format for Q4_0 {
     }
 
     #[inline(always)]
-    fn sums(from: &i16) -> i32 {
+    fn sum(from: &i16, _: usize) -> i32 {
         i32::from(*from)
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     #[inline]
-    unsafe fn terms<const P: usize>(blocks: &[[u8; 18]; STEP], acts: &Acts<'_, Self, P>) -> __m512 {
-        let zero = _mm512_setzero_si512();
-        let four = _mm512_set1_epi8(0x0f);
-        let mut v = [[zero; 4]; P];
-        for k in 0..4 {
-            for i in 0..4 {
-                prefetch::<Self>(blocks, 4 * k + i);
-            }
-            // Four blocks of 9 words: without the first of each.
-            let (b, ahead) = (load64(blocks, 72 * k), load64(blocks, 72 * k + 8));
-            let b = _mm512_permutex2var_epi16(b, load64(&NIBBLES, 0), ahead);
-            let low = _mm512_and_si512(b, four);
-            let high = _mm512_and_si512(_mm512_srli_epi16::<4>(b), four);
-            for p in 0..P {
-                let y = acts.digits[p];
-                let sum = _mm512_dpbusd_epi32(zero, low, load64(y, 128 * k));
-                v[p][k] = _mm512_dpbusd_epi32(sum, high, load64(y, 128 * k + 64));
-            }
-        }
+    unsafe fn terms<const P: usize>(
+        blocks: &[[u8; 18]; STEP],
+        acts: &Acts<'_, Self, P, STEP, 1>,
+        terms: &mut [f32; STEP],
+    ) {
+        let [a, b, c, d] = [
+            Self::four::<P, 0>(blocks, acts),
+            Self::four::<P, 1>(blocks, acts),
+            Self::four::<P, 2>(blocks, acts),
+            Self::four::<P, 3>(blocks, acts),
+        ];
         // Quarter `r` of vector `k` was block `4k + r`, and is place `k` of quarter `r` now.
         let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        let mut isum = [zero; P];
+        let mut isum = [_mm512_setzero_si512(); P];
         for p in 0..P {
-            isum[p] = _mm512_permutexvar_epi32(order, add_neighbours(&v[p]));
+            isum[p] = _mm512_permutexvar_epi32(order, add_neighbours(&[a[p], b[p], c[p], d[p]]));
         }
-        with_excess::<3, P>(scales18(blocks), &isum, &acts.sums, acts.scales)
+        store(terms, with_excess::<3, P>(scales18(blocks), &isum, &acts.sums, acts.scales));
     }
 }
 
 /// 8-bit weights: `d`, `qs[32]`.
-pub(super) struct Q8_0;
+pub(in super::super) struct Q8_0;
 
 impl Q8_0 {
     /// The partial sums of blocks `8E` to `8E + 7`: in the first two quarters the even ones', in the others the odd ones'.
@@ -147,7 +168,7 @@ impl Q8_0 {
     #[inline]
     fn eight<const P: usize, const E: usize>(
         blocks: &[[u8; 34]; STEP],
-        acts: &Acts<'_, Self, P>,
+        acts: &Acts<'_, Self, P, STEP, 1>,
     ) -> [__m512i; P] {
         let zero = _mm512_setzero_si512();
         // The multiplier takes the weights unsigned: 128 too large.
@@ -155,12 +176,12 @@ impl Q8_0 {
         let mut v = [[zero; 4]; P];
         for k in 0..4 {
             let i = 8 * E + 2 * k;
-            prefetch::<Self>(blocks, i);
-            prefetch::<Self>(blocks, i + 1);
+            prefetch(blocks, i);
+            prefetch(blocks, i + 1);
             let b = _mm512_castsi256_si512(load32(&blocks[i], 2));
             let b = _mm512_xor_si512(_mm512_inserti64x4::<1>(b, load32(&blocks[i + 1], 2)), top);
             for p in 0..P {
-                v[p][k] = _mm512_dpbusd_epi32(zero, b, load64(acts.digits[p], 32 * i));
+                v[p][k] = finished(_mm512_dpbusd_epi32(zero, b, load64(acts.digits[p], 32 * i)));
             }
         }
         let mut sums = [zero; P];
@@ -171,12 +192,12 @@ impl Q8_0 {
     }
 }
 
-impl Format for Q8_0 {
+impl Format<STEP, 1> for Q8_0 {
     const FORMAT: WeightFormat = WeightFormat::Q8_0;
     type Block = [u8; 34];
     type Digits = Digits;
     type Sums = i16;
-    type LaidSums = i32;
+    type LaidSum = i32;
 
     fn takes(_: usize, _: usize) -> bool {
         true
@@ -188,13 +209,17 @@ impl Format for Q8_0 {
     }
 
     #[inline(always)]
-    fn sums(from: &i16) -> i32 {
+    fn sum(from: &i16, _: usize) -> i32 {
         i32::from(*from)
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     #[inline]
-    unsafe fn terms<const P: usize>(blocks: &[[u8; 34]; STEP], acts: &Acts<'_, Self, P>) -> __m512 {
+    unsafe fn terms<const P: usize>(
+        blocks: &[[u8; 34]; STEP],
+        acts: &Acts<'_, Self, P, STEP, 1>,
+        terms: &mut [f32; STEP],
+    ) {
         let eights = [Self::eight::<P, 0>(blocks, acts), Self::eight::<P, 1>(blocks, acts)];
         // A block's sums are two quarters, the even blocks' the first two.
         let order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
@@ -205,6 +230,6 @@ impl Format for Q8_0 {
                 _mm512_add_epi32(_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
             isum[p] = _mm512_permutexvar_epi32(order, sum);
         }
-        with_excess::<7, P>(scales34(blocks), &isum, &acts.sums, acts.scales)
+        store(terms, with_excess::<7, P>(scales34(blocks), &isum, &acts.sums, acts.scales));
     }
 }
