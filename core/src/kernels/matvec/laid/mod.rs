@@ -249,17 +249,12 @@ table!(
     eight::Q5K<AvxVnni>, 8, 4, Mode::MOST_PLANES;
 );
 table!(
-    AVX512_BY_EIGHT, super::AVX512_BY_BLOCKS,
-    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c",
+    AVX512, super::AVX512_BY_BLOCKS, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c",
+    wide::Q4_0, 16, 1, Mode::MOST_PLANES;
     eight::Q4_1<Avx512>, 8, 1, Mode::MOST_PLANES;
     eight::Q5_0<Avx512>, 8, 1, Mode::MOST_PLANES;
     eight::Q5_1<Avx512>, 8, 1, Mode::MOST_PLANES;
+    wide::Q8_0, 16, 1, Mode::MOST_PLANES;
     eight::Q4K<Avx512>, 8, 4, Mode::MOST_PLANES;
     eight::Q5K<Avx512>, 8, 4, Mode::MOST_PLANES;
-);
-table!(
-    AVX512, AVX512_BY_EIGHT, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c",
-    wide::Q4K, 16, 1, 1;
-    wide::Q4_0, 16, 1, Mode::MOST_PLANES;
-    wide::Q8_0, 16, 1, Mode::MOST_PLANES;
 );
