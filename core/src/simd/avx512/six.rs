@@ -3,6 +3,7 @@
 
 use super::panel::{Pair, R};
 use core::arch::asm;
+use core::arch::x86_64::__m512i;
 
 /// Text of one step: loads of both halves of the rows, then each token's digits and products.
 #[rustfmt::skip]
@@ -97,13 +98,14 @@ macro_rules! pairs6 {
         #[inline]
         pub(super) fn $name(acc: [Pair; 6], c: &[[i32; R]; 8], s: &[[i32; 8]; 6]) -> [Pair; 6] {
             let [[mut a00, mut a01], [mut a10, mut a11], [mut a20, mut a21], [mut a30, mut a31], [mut a40, mut a41], [mut a50, mut a51]] = acc;
+            let (_c0, _c1, _q0, _q1): (__m512i, __m512i, __m512i, __m512i);
             // SAFETY: the function is compiled for the features; the text reads `$pairs` times 128 bytes of coefficients
             // and as many times 4 bytes of each token's 32.
             unsafe {
                 asm!(
                     $(pair!($j),)*
                     c = in(reg) c.as_ptr(), s = in(reg) s.as_ptr(),
-                    c0 = out(zmm_reg) _, c1 = out(zmm_reg) _, q0 = out(zmm_reg) _, q1 = out(zmm_reg) _,
+                    c0 = out(zmm_reg) _c0, c1 = out(zmm_reg) _c1, q0 = out(zmm_reg) _q0, q1 = out(zmm_reg) _q1,
                     a00 = inout(zmm_reg) a00, a01 = inout(zmm_reg) a01, a10 = inout(zmm_reg) a10, a11 = inout(zmm_reg) a11,
                     a20 = inout(zmm_reg) a20, a21 = inout(zmm_reg) a21, a30 = inout(zmm_reg) a30, a31 = inout(zmm_reg) a31,
                     a40 = inout(zmm_reg) a40, a41 = inout(zmm_reg) a41, a50 = inout(zmm_reg) a50, a51 = inout(zmm_reg) a51,
