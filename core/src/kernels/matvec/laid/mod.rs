@@ -10,6 +10,7 @@
 mod eight;
 mod wide;
 
+use super::format::join;
 use super::{Entry, FAR, NEAR, Table, add_up};
 use crate::kernels::table::compiled;
 use crate::kernels::{ActToken, Mode, WRAP};
@@ -35,8 +36,8 @@ trait Format<const S: usize, const R: usize> {
     /// One of a block's sums, as the steps take them.
     type LaidSum: Pod;
 
-    /// Whether rows of `blocks` blocks can be taken with so many planes of digits.
-    fn takes(blocks: usize, planes: usize) -> bool;
+    /// Whether rows of `blocks` blocks can be taken.
+    fn takes(blocks: usize) -> bool;
 
     /// A plane's digits in the order of the steps.
     fn lay_out(from: &[Self::Digits], to: &mut [Self::Digits]);
@@ -190,15 +191,15 @@ fn prefetch<B, const S: usize>(step: &[B; S], i: usize) {
     }
 }
 
-/// An entry with these features for a format, of so many blocks a step, laid sums a block and planes at most; where the
-/// format doesn't take a matrix, `$other` does.
+/// An entry with these features for a format, of so many blocks a step and laid sums a block; where the format doesn't take
+/// a matrix, `$other` does.
 macro_rules! entry {
-    ($features:literal, $format:ty, $s:expr, $r:expr, $planes:expr, $other:expr) => {{
+    ($features:literal, $format:ty, $s:expr, $r:expr, $other:expr) => {{
         #[target_feature(enable = $features)]
         fn entry(weights: &[u8], act: &ActToken<'_>, out: &mut [f32], scratch: &mut [u8]) {
             type Digits = <$format as Format<$s, $r>>::Digits;
             let blocks = act.k / size_of::<Digits>();
-            if !<$format as Format<$s, $r>>::takes(blocks, act.planes) {
+            if !<$format as Format<$s, $r>>::takes(blocks) {
                 if let Some(other) = $other[<$format as Format<$s, $r>>::FORMAT as usize] {
                     // SAFETY: this function has the features of that one.
                     unsafe { other(weights, act, out, scratch) }
@@ -209,7 +210,7 @@ macro_rules! entry {
             let done = unsafe {
                 match act.planes {
                     1 => rows::<$format, 1, $s, $r>(weights, act, blocks, out, scratch),
-                    _ => rows::<$format, { $planes }, $s, $r>(weights, act, blocks, out, scratch),
+                    _ => rows::<$format, { Mode::MOST_PLANES }, $s, $r>(weights, act, blocks, out, scratch),
                 }
             };
             holds(done.is_some(), "activations of whole blocks, and scratch for them");
@@ -218,13 +219,12 @@ macro_rules! entry {
     }};
 }
 
-/// A table with entries for these formats (with blocks a step, laid sums a block, and planes at most), and `$other`'s for
-/// what they don't take.
+/// A table with entries for these formats (with blocks a step and laid sums a block), and `$other`'s for what they don't take.
 macro_rules! table {
-    ($name:ident, $other:expr, $features:literal, $($format:ty, $s:expr, $r:expr, $planes:expr;)*) => {
+    ($name:ident, $other:expr, $features:literal, $($format:ty, $s:expr, $r:expr;)*) => {
         pub(in crate::kernels) static $name: Table = {
             let mut table = $other;
-            $(table[<$format as Format<$s, $r>>::FORMAT as usize] = entry!($features, $format, $s, $r, $planes, $other);)*
+            $(table[<$format as Format<$s, $r>>::FORMAT as usize] = entry!($features, $format, $s, $r, $other);)*
             compiled(table)
         };
     };
@@ -232,29 +232,29 @@ macro_rules! table {
 
 table!(
     AVX2, super::AVX2_BY_BLOCKS, "avx2,fma,f16c",
-    eight::Q4_0<Avx2>, 8, 1, Mode::MOST_PLANES;
-    eight::Q4_1<Avx2>, 8, 1, Mode::MOST_PLANES;
-    eight::Q5_0<Avx2>, 8, 1, Mode::MOST_PLANES;
-    eight::Q5_1<Avx2>, 8, 1, Mode::MOST_PLANES;
-    eight::Q4K<Avx2>, 8, 4, Mode::MOST_PLANES;
-    eight::Q5K<Avx2>, 8, 4, Mode::MOST_PLANES;
+    eight::Q4_0<Avx2>, 8, 1;
+    eight::Q4_1<Avx2>, 8, 1;
+    eight::Q5_0<Avx2>, 8, 1;
+    eight::Q5_1<Avx2>, 8, 1;
+    eight::Q4K<Avx2>, 8, 4;
+    eight::Q5K<Avx2>, 8, 4;
 );
 table!(
     AVXVNNI, super::AVXVNNI_BY_BLOCKS, "avxvnni,avx2,fma,f16c",
-    eight::Q4_0<AvxVnni>, 8, 1, Mode::MOST_PLANES;
-    eight::Q4_1<AvxVnni>, 8, 1, Mode::MOST_PLANES;
-    eight::Q5_0<AvxVnni>, 8, 1, Mode::MOST_PLANES;
-    eight::Q5_1<AvxVnni>, 8, 1, Mode::MOST_PLANES;
-    eight::Q4K<AvxVnni>, 8, 4, Mode::MOST_PLANES;
-    eight::Q5K<AvxVnni>, 8, 4, Mode::MOST_PLANES;
+    eight::Q4_0<AvxVnni>, 8, 1;
+    eight::Q4_1<AvxVnni>, 8, 1;
+    eight::Q5_0<AvxVnni>, 8, 1;
+    eight::Q5_1<AvxVnni>, 8, 1;
+    eight::Q4K<AvxVnni>, 8, 4;
+    eight::Q5K<AvxVnni>, 8, 4;
 );
 table!(
     AVX512, super::AVX512_BY_BLOCKS, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c",
-    wide::Q4_0, 16, 1, Mode::MOST_PLANES;
-    eight::Q4_1<Avx512>, 8, 1, Mode::MOST_PLANES;
-    eight::Q5_0<Avx512>, 8, 1, Mode::MOST_PLANES;
-    eight::Q5_1<Avx512>, 8, 1, Mode::MOST_PLANES;
-    wide::Q8_0, 16, 1, Mode::MOST_PLANES;
-    eight::Q4K<Avx512>, 8, 4, Mode::MOST_PLANES;
-    eight::Q5K<Avx512>, 8, 4, Mode::MOST_PLANES;
+    wide::Q4_0, 16, 1;
+    eight::Q4_1<Avx512>, 8, 1;
+    eight::Q5_0<Avx512>, 8, 1;
+    eight::Q5_1<Avx512>, 8, 1;
+    wide::Q8_0, 16, 1;
+    eight::Q4K<Avx512>, 8, 4;
+    eight::Q5K<Avx512>, 8, 4;
 );

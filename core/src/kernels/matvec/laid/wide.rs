@@ -65,7 +65,7 @@ impl Format<STEP, 1> for Q4_0 {
     type Sums = i16;
     type LaidSum = i32;
 
-    fn takes(blocks: usize, _: usize) -> bool {
+    fn takes(blocks: usize) -> bool {
         blocks.is_multiple_of(4)
     }
 
@@ -151,7 +151,7 @@ impl Format<STEP, 1> for Q8_0 {
     type Sums = i16;
     type LaidSum = i32;
 
-    fn takes(_: usize, _: usize) -> bool {
+    fn takes(_: usize) -> bool {
         true
     }
 

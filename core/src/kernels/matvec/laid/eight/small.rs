@@ -3,7 +3,7 @@
 //! In the halves of a register are two blocks' nibbles, and digits are laid out for that: so a block costs half an
 //! unpacking, half the products and half a place in the transposition of the sums.
 
-use super::super::{Acts, Format, prefetch};
+use super::super::{Acts, Format, join, prefetch};
 use super::products::Products;
 use super::{STEP, finished};
 use crate::part::copy;
@@ -38,7 +38,7 @@ impl<I: Products, const N: usize> Format<STEP, 1> for Small<I, N> {
     type Sums = i16;
     type LaidSum = i32;
 
-    fn takes(blocks: usize, _: usize) -> bool {
+    fn takes(blocks: usize) -> bool {
         blocks.is_multiple_of(2)
     }
 
@@ -64,7 +64,7 @@ impl<I: Products, const N: usize> Format<STEP, 1> for Small<I, N> {
         acts: &Acts<'_, Self, P, STEP, 1>,
         terms: &mut [f32; STEP],
     ) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's; eight sums are exactly 32 bytes, and loadu needs no alignment.
         unsafe {
             let isa = Avx2::assume();
             let fours = [
@@ -73,31 +73,23 @@ impl<I: Products, const N: usize> Format<STEP, 1> for Small<I, N> {
                 Self::two::<P, 2>(blocks, acts.digits),
                 Self::two::<P, 3>(blocks, acts.digits),
             ];
-            let (mut weights, mut sum) = (isa.splat(0.0), isa.splat(0.0));
-            for p in 0..P {
-                let mut isum = in_order(fours.map(|fours| fours[p]));
-                let ysum = _mm256_loadu_si256(acts.sums[p][0].as_ptr().cast());
+            let ysum = |p: usize| _mm256_loadu_si256(acts.sums[p][0].as_ptr().cast());
+            let isum = join(isa, P, |p| {
+                let isum = in_order(fours.map(|fours| fours[p]));
                 match N {
-                    18 => isum = _mm256_sub_epi32(isum, _mm256_slli_epi32::<3>(ysum)),
-                    22 => isum = _mm256_sub_epi32(isum, _mm256_slli_epi32::<4>(ysum)),
-                    _ => {}
+                    18 => isa.eight_sub_shl::<3>(isum, ysum(p)),
+                    22 => isa.eight_sub_shl::<4>(isum, ysum(p)),
+                    _ => isum,
                 }
-                let (isum, ysum) = (isa.to_f32(isum), isa.to_f32(ysum));
-                if p == 0 {
-                    (weights, sum) = (isum, ysum);
-                } else {
-                    weights = isa.add(isa.mul(weights, isa.splat(256.0)), isum);
-                    sum = isa.add(isa.mul(sum, isa.splat(256.0)), ysum);
-                }
-            }
+            });
             // (d·dy)·isum, and with minimums + (m·dy)·ysum.
             let dy = isa.floats(acts.scales);
             let half = |i: usize, at: usize| u16::from_le_bytes([blocks[i][at], blocks[i][at + 1]]);
             let d = isa.halves(&core::array::from_fn(|i| half(i, 0)));
-            let mut term = isa.mul(isa.mul(d, dy), weights);
+            let mut term = isa.mul(isa.mul(d, dy), isum);
             if matches!(N, 20 | 24) {
                 let m = isa.halves(&core::array::from_fn(|i| half(i, 2)));
-                term = isa.add(term, isa.mul(isa.mul(m, dy), sum));
+                term = isa.add(term, isa.mul(isa.mul(m, dy), join(isa, P, ysum)));
             }
             isa.store(term, terms);
         }

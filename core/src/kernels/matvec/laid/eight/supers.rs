@@ -4,9 +4,10 @@
 //! blocks are then unpacked together, and minimums meet sums of digits that are laid out the same way. The scales go to
 //! memory, from which a load repeats them as often as the products need them.
 
-use super::super::{Acts, Format, prefetch};
+use super::super::{Acts, Format, join, prefetch};
 use super::products::{Products, spread};
 use super::{STEP, finished};
+use crate::part::copy;
 use crate::quant::WeightFormat;
 use crate::simd::avx2::Avx2;
 use crate::simd::ints::Ints;
@@ -21,57 +22,38 @@ pub(in super::super) type Q5K<I> = Super<I, 176>;
 /// Super-blocks of `N` bytes: the last 128 are nibbles, and before them may be 32 with their fifth bits.
 pub(in super::super) struct Super<I, const N: usize>(PhantomData<I>);
 
-macro_rules! super_format {
-    ($name:ident, $bytes:literal) => {
-        impl<I: Products> Format<STEP, 4> for $name<I> {
-            const FORMAT: WeightFormat = WeightFormat::$name;
-            type Block = [u8; $bytes];
-            type Digits = [i8; 256];
-            type Sums = [i16; 16];
-            /// Of two sub-blocks.
-            type LaidSum = [i16; 2];
-
-            fn takes(_: usize, _: usize) -> bool {
-                true
-            }
-
-            #[inline(always)]
-            fn lay_out(from: &[[i8; 256]], to: &mut [[i8; 256]]) {
-                crate::part::copy(to, from);
-            }
-
-            /// Of 32 digits: at most 32 · 128 = 4,096.
-            #[inline(always)]
-            fn sum(from: &[i16; 16], r: usize) -> [i16; 2] {
-                let sum = |i: usize| from[2 * i] + from[2 * i + 1];
-                [sum(2 * r), sum(2 * r + 1)]
-            }
-
-            #[inline(always)]
-            unsafe fn terms<const P: usize>(
-                blocks: &[[u8; $bytes]; STEP],
-                acts: &Acts<'_, Self, P, STEP, 4>,
-                terms: &mut [f32; STEP],
-            ) {
-                // SAFETY: the caller's.
-                unsafe { Self::step::<P>(blocks, acts.digits, acts.sums, acts.scales, terms) }
-            }
-        }
+impl<I: Products, const N: usize> Format<STEP, 4> for Super<I, N> {
+    const FORMAT: WeightFormat = match N {
+        144 => WeightFormat::Q4_K,
+        176 => WeightFormat::Q5_K,
+        _ => panic!("no such block"),
     };
-}
-use {Q4K as Q4_K, Q5K as Q5_K};
-super_format!(Q4_K, 144);
-super_format!(Q5_K, 176);
+    type Block = [u8; N];
+    type Digits = [i8; 256];
+    type Sums = [i16; 16];
+    /// Of two sub-blocks.
+    type LaidSum = [i16; 2];
 
-impl<I: Products, const N: usize> Super<I, N> {
-    /// # Safety
-    /// The CPU has the instruction set.
+    fn takes(_: usize) -> bool {
+        true
+    }
+
     #[inline(always)]
-    unsafe fn step<const P: usize>(
+    fn lay_out(from: &[[i8; 256]], to: &mut [[i8; 256]]) {
+        copy(to, from);
+    }
+
+    /// Of 32 digits: at most 32 · 128 = 4,096.
+    #[inline(always)]
+    fn sum(from: &[i16; 16], r: usize) -> [i16; 2] {
+        let sum = |i: usize| from[2 * i] + from[2 * i + 1];
+        [sum(2 * r), sum(2 * r + 1)]
+    }
+
+    #[inline(always)]
+    unsafe fn terms<const P: usize>(
         blocks: &[[u8; N]; STEP],
-        digits: [&[[i8; 256]; STEP]; P],
-        sums: [[&[[i16; 2]; STEP]; 4]; P],
-        dy: &[f32; STEP],
+        acts: &Acts<'_, Self, P, STEP, 4>,
         terms: &mut [f32; STEP],
     ) {
         // SAFETY: the caller's, and `i` is below the number of blocks.
@@ -80,26 +62,19 @@ impl<I: Products, const N: usize> Super<I, N> {
             let h = Headers::<I>::of(blocks);
             // The compiler would shuffle the scales out of registers, two shuffles each, rather than load them.
             let scales = core::hint::black_box(&h.scales);
-            let ints = |i: usize| Self::block::<P>(blocks, digits, scales, i);
+            let ints = |i: usize| Self::block::<P>(blocks, acts.digits, scales, i);
             let ints = [ints(0), ints(1), ints(2), ints(3), ints(4), ints(5), ints(6), ints(7)];
+            let isum = join(isa, P, |p| isa.reduce(&ints.map(|ints| ints[p])));
+            let msum = join(isa, P, |p| h.msum(acts.sums[p]));
             // (d·dy)·isum − (dmin·dy)·msum.
-            let (mut weights, mut mins) = (isa.splat(0.0), isa.splat(0.0));
-            for p in 0..P {
-                let (isum, msum) =
-                    (isa.to_f32(isa.reduce(&ints.map(|ints| ints[p]))), isa.to_f32(h.msum(sums[p])));
-                if p == 0 {
-                    (weights, mins) = (isum, msum);
-                } else {
-                    weights = isa.add(isa.mul(weights, isa.splat(256.0)), isum);
-                    mins = isa.add(isa.mul(mins, isa.splat(256.0)), msum);
-                }
-            }
-            let dy = isa.floats(dy);
-            let weights = isa.mul(isa.mul(h.d, dy), weights);
-            isa.store(isa.sub(weights, isa.mul(isa.mul(h.dmin, dy), mins)), terms);
+            let dy = isa.floats(acts.scales);
+            let weights = isa.mul(isa.mul(h.d, dy), isum);
+            isa.store(isa.sub(weights, isa.mul(isa.mul(h.dmin, dy), msum)), terms);
         }
     }
+}
 
+impl<I: Products, const N: usize> Super<I, N> {
     /// The partial sums of block `i`.
     ///
     /// # Safety
