@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs `task(chunk, scratch)` for every chunk in `0..chunks`, each exactly once.
 ///
-/// Threads claim chunks one at a time, so a slow core holds nothing up. `scratch` is divided into slots of
+/// Threads claim chunks one at a time, so a slow core holds nothing up, each from a part of its own while that lasts: what
+/// a thread has asked of memory beyond a chunk's end is what it comes to next. `scratch` is divided into slots of
 /// `slot_bytes`, one for each thread that takes part; there must be room for at least one slot.
 ///
 /// # Panics
@@ -29,27 +30,48 @@ pub(crate) fn for_each_chunk(
         }
         return;
     }
-    let next_chunk = AtomicUsize::new(0);
+    let claims = Claims::new(chunks, executor.threads());
     let slots =
         Slots { base: scratch.as_mut_ptr(), slot_bytes, room, next: AtomicUsize::new(0), owner: PhantomData };
     let worker = || {
-        let Some(slot) = slots.claim() else { return };
-        loop {
-            let chunk = next_chunk.fetch_add(1, Ordering::Relaxed);
-            if chunk >= chunks {
-                return;
-            }
+        let Some((thread, slot)) = slots.claim() else { return };
+        while let Some(chunk) = claims.claim(thread) {
             task(chunk, slot);
         }
     };
     executor.broadcast(&worker);
-    // An executor that never called the task has done nothing yet.
-    while next_chunk.load(Ordering::Relaxed) < chunks {
-        let chunk = next_chunk.fetch_add(1, Ordering::Relaxed);
-        if chunk < chunks {
-            // `room` slots may all be claimed, but no worker runs any more.
-            task(chunk, part_mut(scratch, 0, slot_bytes));
-        }
+    // An executor that never called the task has done nothing yet; `room` slots may all be claimed, but no worker runs
+    // any more.
+    while let Some(chunk) = claims.claim(0) {
+        task(chunk, part_mut(scratch, 0, slot_bytes));
+    }
+}
+
+/// Chunks in parts, one for each thread to begin with.
+struct Claims {
+    chunks: usize,
+    parts: usize,
+    /// Chunks of each part that have been claimed, or more.
+    claimed: [AtomicUsize; Self::MOST_PARTS],
+}
+
+impl Claims {
+    /// More threads share parts.
+    const MOST_PARTS: usize = 16;
+
+    fn new(chunks: usize, threads: usize) -> Self {
+        let parts = threads.clamp(1, Self::MOST_PARTS);
+        Self { chunks, parts, claimed: [const { AtomicUsize::new(0) }; Self::MOST_PARTS] }
+    }
+
+    /// The next chunk of `thread`'s part, or of one after it.
+    fn claim(&self, thread: usize) -> Option<usize> {
+        (0..self.parts).find_map(|after| {
+            let part = (thread + after) % self.parts;
+            let (start, end) = (self.chunks * part / self.parts, self.chunks * (part + 1) / self.parts);
+            let chunk = start + self.claimed.get(part)?.fetch_add(1, Ordering::Relaxed);
+            (chunk < end).then_some(chunk)
+        })
     }
 }
 
@@ -113,16 +135,17 @@ unsafe impl Sync for Slots<'_> {}
 
 impl<'a> Slots<'a> {
     #[allow(unsafe_code, reason = "slots are claimed at run time, which the borrow checker cannot follow")]
-    fn claim(&self) -> Option<&'a mut [u8]> {
+    fn claim(&self) -> Option<(usize, &'a mut [u8])> {
         let slot = self.next.fetch_add(1, Ordering::Relaxed);
         if slot >= self.room {
             return None;
         }
         // SAFETY: `room` slots of `slot_bytes` fit the buffer that `base` starts, the counter gives each number
         // once, and the buffer is borrowed for 'a.
-        Some(unsafe {
+        let bytes = unsafe {
             core::slice::from_raw_parts_mut(self.base.add(slot * self.slot_bytes), self.slot_bytes)
-        })
+        };
+        Some((slot, bytes))
     }
 }
 
@@ -155,10 +178,13 @@ mod tests {
 
     #[test]
     fn every_chunk_runs_once_whatever_the_executor_does() {
-        for (executor, slots) in [(&Lazy as &dyn Executor, 2), (&Spawn(4), 3), (&super::super::Serial, 1)] {
-            let counts: vec::Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+        // More threads than parts, fewer chunks than threads.
+        let executors =
+            [(&Lazy as &dyn Executor, 2), (&Spawn(4), 3), (&Spawn(20), 20), (&super::super::Serial, 1)];
+        for ((executor, slots), chunks) in executors.into_iter().flat_map(|e| [(e, 100), (e, 17), (e, 2)]) {
+            let counts: vec::Vec<AtomicUsize> = (0..chunks).map(|_| AtomicUsize::new(0)).collect();
             let mut scratch = vec![0; slots * 8];
-            for_each_chunk(executor, 100, &mut scratch, 8, &|c, slot| {
+            for_each_chunk(executor, chunks, &mut scratch, 8, &|c, slot| {
                 assert_eq!(slot.len(), 8);
                 slot.fill(c as u8);
                 counts[c].fetch_add(1, Ordering::Relaxed);
