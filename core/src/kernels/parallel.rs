@@ -3,6 +3,7 @@
 use super::Executor;
 use crate::part::{holds, part_mut};
 use core::marker::PhantomData;
+use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs `task(chunk, scratch)` for every chunk in `0..chunks`, each exactly once.
@@ -50,7 +51,7 @@ pub(crate) fn for_each_chunk(
 /// Chunks in parts, one for each thread to begin with.
 struct Claims {
     chunks: usize,
-    parts: usize,
+    parts: NonZeroUsize,
     /// Chunks of each part that have been claimed, or more.
     claimed: [AtomicUsize; Self::MOST_PARTS],
 }
@@ -60,13 +61,13 @@ impl Claims {
     const MOST_PARTS: usize = 16;
 
     fn new(chunks: usize, threads: usize) -> Self {
-        let parts = threads.clamp(1, Self::MOST_PARTS);
+        let parts = NonZeroUsize::new(threads.min(Self::MOST_PARTS)).unwrap_or(NonZeroUsize::MIN);
         Self { chunks, parts, claimed: [const { AtomicUsize::new(0) }; Self::MOST_PARTS] }
     }
 
     /// The next chunk of `thread`'s part, or of one after it.
     fn claim(&self, thread: usize) -> Option<usize> {
-        (0..self.parts).find_map(|after| {
+        (0..self.parts.get()).find_map(|after| {
             let part = (thread + after) % self.parts;
             let (start, end) = (self.chunks * part / self.parts, self.chunks * (part + 1) / self.parts);
             let chunk = start + self.claimed.get(part)?.fetch_add(1, Ordering::Relaxed);
