@@ -337,7 +337,8 @@ pub fn schema(data: &[u8]) {
     }
     assert!(schema.admits(&text), "a text of the schema");
     assert!((schema.min_bytes()..=schema.max_bytes()).contains(&text.len()));
-    let parsed = serde_json::from_slice::<serde_json::Value>(&text);
+    // JSON by its grammar: a number of the schema's own may be beyond what a double holds.
+    let parsed = serde_json::from_slice::<&serde_json::value::RawValue>(&text);
     assert!(parsed.is_ok(), "{parsed:?}: {:?}", String::from_utf8_lossy(&text));
 }
 
