@@ -1,5 +1,4 @@
-//! Q8_0 and Q4_0 where there are dot product instructions: eight rows, and eight or four blocks of each, in one piece of
-//! assembly. Two products of 16 bytes a block are what the arithmetic needs; here is what keeps the rest small.
+//! Q8_0: two products of 16 bytes a block and row.
 //!
 //! **Pairs of rows in a register.** `ld4` and `ld2` put 8 bytes each of several registers into one of their halves, for one
 //! instruction a row; so a register has 8 bytes of two rows, and the activations are loaded into both halves. A row's sum
@@ -10,39 +9,21 @@
 //! adds it to the even float, and subtracts it from the odd one, exactly. So the pairwise addition, of floats, is exact too,
 //! drops both constants, and the sum needs no conversion. One load fills the four registers that a block begins with.
 //!
-//! **Scales by the eight.** A Q8_0 block has 34 bytes, so that of four blocks, 136 bytes or 34 lanes, each lane belongs to one
+//! **Scales by the eight.** A block has 34 bytes, so that of four blocks, 136 bytes or 34 lanes, each lane belongs to one
 //! block, if digits of 0 stand where the scales are: the row is read without gaps, and the scales lie in registers. The
 //! register of 8 bytes that has a scale is the first or the last of a load, and loads overlap so that in the end four pairs'
 //! such registers stand side by side: one table look-up gathers the scales of eight rows. The registers where two blocks meet
-//! are multiplied twice. Q4_0's blocks are too short for that to pay: 64 bytes, loaded once more, have four scales, which
-//! a look-up gathers.
-//!
-//! An instruction that loads lanes costs a core some insertions beside the load: fewer than the instructions that it saves.
+//! are multiplied twice.
 
-use super::small;
-use crate::kernels::{ActToken, WRAP};
-use crate::simd::dotprod::Dotprod;
-use crate::simd::dots::Dots;
+use super::{Eight, ROWS, STEP, small};
 use core::arch::aarch64::*;
 use core::arch::asm;
-
-/// Rows that are multiplied together.
-const ROWS: usize = 8;
-/// Blocks of a row in a step of the longest.
-const STEP: usize = 8;
-/// Bytes that a block's digits take at most when they are laid out, with what its sums begin with.
-const LAID_OUT: usize = 64;
-
-/// Bytes of scratch for rows of `blocks` blocks.
-pub(in crate::kernels) const fn scratch_bytes(blocks: usize) -> usize {
-    blocks.saturating_mul(LAID_OUT)
-}
 
 /// 1.5·2^23: its bits, and those of its negative.
 const EVEN: u32 = 0x4b40_0000;
 const ODD: u32 = 0xcb40_0000;
 
-/// What a Q8_0 block's four sums of two rows begin with.
+/// What a block's four sums of two rows begin with.
 #[repr(align(64))]
 struct Begin([[u32; 4]; 4]);
 static BEGIN: Begin = Begin([[EVEN, ODD, EVEN, ODD]; 4]);
@@ -62,95 +43,6 @@ const fn scale_places() -> [[u8; 16]; 4] {
     places
 }
 static PLACES: [[u8; 16]; 4] = scale_places();
-
-/// Where in 64 bytes of a row of Q4_0 the four scales lie; the other half is for a second row.
-const NONE: u8 = 255;
-static FOUR_SCALES: [[u8; 16]; 2] = [
-    [0, 1, 18, 19, 36, 37, 54, 55, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE],
-    [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 0, 1, 18, 19, 36, 37, 54, 55],
-];
-
-/// A format that is multiplied here.
-pub(super) trait Eight {
-    /// The same format, for rows of other lengths.
-    type Small: small::Small;
-    /// Bytes of a block.
-    const BYTES: usize;
-    /// Bytes of a block's digits when they are laid out, on average.
-    const LAID_OUT: usize;
-
-    /// Lays out the digits of eight blocks, whose sums are `sums`.
-    ///
-    /// # Safety
-    /// The CPU has Advanced SIMD, and `to` points to room for eight times [`LAID_OUT`](Self::LAID_OUT) bytes.
-    unsafe fn lay_out(q: &[[i8; 32]; STEP], sums: &[i16; STEP], to: *mut i8);
-
-    /// Each row's sum over `8·steps` blocks.
-    ///
-    /// # Safety
-    /// The CPU has the dot product instructions. Each of `rows` points to `8·steps` blocks, `y` to their digits as
-    /// [`lay_out`](Self::lay_out) leaves them, and `d` to as many scales. `steps` is not 0.
-    unsafe fn multiply(
-        rows: [*const u8; ROWS],
-        y: *const i8,
-        d: *const f32,
-        steps: usize,
-    ) -> [float32x4_t; 2];
-}
-
-/// `out[r] = row r · act`, with `P` digit planes.
-#[inline(always)]
-pub(super) fn rows<D: Dots + Into<Dotprod>, F: Eight, const P: usize>(
-    isa: D,
-    weights: &[u8],
-    act: &ActToken<'_>,
-    out: &mut [f32],
-    scratch: &mut [u8],
-) {
-    let &ActToken { k, q, sums, d, .. } = act;
-    let (blocks, steps) = (k / 32, k / 32 / STEP);
-    if P != 1 || steps == 0 || k != 32 * STEP * steps {
-        return small::rows::<D, F::Small, P>(isa, weights, act, out, scratch);
-    }
-    let _proof: Dotprod = isa.into();
-    let laid_out = &mut bytemuck::cast_slice_mut::<u8, i8>(scratch)[..blocks * F::LAID_OUT];
-    let row_bytes = blocks * F::BYTES;
-    assert!(q.len() == k && d.len() == blocks + WRAP && sums.len() == d.len());
-    assert!(weights.len() == out.len() * row_bytes);
-    let each = q.as_chunks().0.as_chunks().0.iter().zip(sums.as_chunks().0);
-    for ((q, sums), to) in each.zip(laid_out.chunks_exact_mut(STEP * F::LAID_OUT)) {
-        // SAFETY: a proof of `Dotprod` says that there is Advanced SIMD, too; the piece is as long as eight blocks take.
-        unsafe { F::lay_out(q, sums, to.as_mut_ptr()) };
-    }
-    let (first, count) = (weights.as_ptr(), out.len());
-    for r in (0..count).step_by(ROWS) {
-        let row = |r: usize| first.wrapping_add(r * row_bytes);
-        let rows = if r + ROWS <= count {
-            core::array::from_fn(|i| row(r).wrapping_add(i * row_bytes))
-        } else {
-            // Rows that are not there repeat the last one.
-            core::array::from_fn(|i| row((r + i).min(count - 1)))
-        };
-        // SAFETY: the CPU has the instructions. A row has `8·steps` blocks, and the activations have as many, laid out
-        // above, and their scales. The arrays take the two vectors.
-        unsafe {
-            let [a, b] = F::multiply(rows, laid_out.as_ptr(), d.as_ptr(), steps);
-            let store = |to: &mut [f32; ROWS]| {
-                vst1q_f32(to.as_mut_ptr(), a);
-                vst1q_f32(to.as_mut_ptr().add(4), b);
-            };
-            let out = out.get_unchecked_mut(r..);
-            match out.first_chunk_mut() {
-                Some(eight) => store(eight),
-                None => {
-                    let mut all = [0.0; ROWS];
-                    store(&mut all);
-                    out.copy_from_slice(&all[..out.len()]);
-                }
-            }
-        }
-    }
-}
 
 /// `x`, but the digits of odd lanes, which are not -128, are negated.
 ///
@@ -208,9 +100,9 @@ macro_rules! end {
 
 /// 8-bit weights: `d`, `qs[32]`.
 #[allow(non_camel_case_types, reason = "the field's own name")]
-pub(super) struct Q8_0;
+pub(in super::super) struct Q8_0;
 
-/// Assembly of Q8_0: the next 32 bytes of rows `$r` and `$s`, to `$a` to `$d`.
+/// Assembly: the next 32 bytes of rows `$r` and `$s`, to `$a` to `$d`.
 #[rustfmt::skip]
 macro_rules! load_4 {
     ($r:literal $s:literal: $a:literal $b:literal $c:literal $d:literal) => {
@@ -221,7 +113,7 @@ macro_rules! load_4 {
     };
 }
 
-/// Assembly of Q8_0: the next 16 bytes of rows `$r` and `$s`, to `$a` and `$b`, which end one block and begin another.
+/// Assembly: the next 16 bytes of rows `$r` and `$s`, to `$a` and `$b`, which end one block and begin another.
 macro_rules! load_2 {
     ($r:literal $s:literal: $a:literal $b:literal, $x:literal $z:literal) => {
         concat!(
@@ -232,7 +124,7 @@ macro_rules! load_2 {
     };
 }
 
-/// Assembly of Q8_0: the next four registers of a pair of rows, and their products with the digits in `v7` and on. The sums
+/// Assembly: the next four registers of a pair of rows, and their products with the digits in `v7` and on. The sums
 /// are `$x` of the present block, `$z` of the one that begins.
 macro_rules! pair {
     // All in one block.
@@ -266,7 +158,7 @@ macro_rules! pair {
     };
 }
 
-/// Assembly of Q8_0: four or five registers of digits, for both rows of a pair.
+/// Assembly: four or five registers of digits, for both rows of a pair.
 macro_rules! digits {
     (4) => {
         "ld4r {{v7.2d, v8.2d, v9.2d, v10.2d}}, [{y}], #32\n"
@@ -276,7 +168,7 @@ macro_rules! digits {
     };
 }
 
-/// Assembly of Q8_0: four pairs of rows; of each the register that is loaded first is left, in `v0` to `v3`.
+/// Assembly: four pairs of rows; of each the register that is loaded first is left, in `v0` to `v3`.
 macro_rules! first_left {
     ($kind:ident, $x0:literal $x1:literal $x2:literal $x3:literal, $z0:literal $z1:literal $z2:literal $z3:literal) => {
         concat!(
@@ -288,7 +180,7 @@ macro_rules! first_left {
     };
 }
 
-/// Assembly of Q8_0: four pairs of rows; of each the register that is loaded last is left, in `v3` to `v6`.
+/// Assembly: four pairs of rows; of each the register that is loaded last is left, in `v3` to `v6`.
 macro_rules! last_left {
     ($kind:ident, $x0:literal $x1:literal $x2:literal $x3:literal, $z0:literal $z1:literal $z2:literal $z3:literal) => {
         concat!(
@@ -408,131 +300,6 @@ impl Eight for Q8_0 {
                 r0 = inout(reg) rows[0] => _, r1 = inout(reg) rows[1] => _, r2 = inout(reg) rows[2] => _,
                 r3 = inout(reg) rows[3] => _, r4 = inout(reg) rows[4] => _, r5 = inout(reg) rows[5] => _,
                 r6 = inout(reg) rows[6] => _, r7 = inout(reg) rows[7] => _,
-                inout("v20") sum[0], inout("v21") sum[1],
-                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-                out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
-                out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v22") _, out("v23") _,
-                out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _,
-                out("v31") _,
-                options(pure, readonly, nostack)
-            );
-            sum
-        }
-    }
-}
-
-/// 4-bit weights less 8: `d`, `qs[16]`.
-#[allow(non_camel_case_types, reason = "the field's own name")]
-pub(super) struct Q4_0;
-
-/// Assembly of Q4_0: the four scales of rows `$r` and `$s`, which point to them, one row's in either half of `$to`.
-#[rustfmt::skip]
-macro_rules! four_scales {
-    ($r:literal $s:literal => $to:literal) => {
-        concat!(
-            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{", $r, "}], {four}\n",
-            "tbl v", $to, ".16b, {{v0.16b, v1.16b, v2.16b, v3.16b}}, v22.16b\n",
-            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{", $s, "}], {four}\n",
-            "tbx v", $to, ".16b, {{v0.16b, v1.16b, v2.16b, v3.16b}}, v23.16b\n",
-        )
-    };
-}
-
-/// Assembly of Q4_0: the next block of rows `$r` and `$s`, whose sums are in `$sum`.
-macro_rules! nibbles {
-    ($r:literal $s:literal: $a:literal $b:literal $c:literal $d:literal, $sum:literal) => {
-        concat!(
-            "ld2r {{v", $a, ".2d, v", $b, ".2d}}, [{", $r, "}], {one}\n",
-            "ld2 {{v", $a, ".d, v", $b, ".d}}[1], [{", $s, "}], {one}\n",
-            "and v", $c, ".16b, v", $a, ".16b, v19.16b\n",
-            "and v", $d, ".16b, v", $b, ".16b, v19.16b\n",
-            "ushr v", $a, ".16b, v", $a, ".16b, #4\n",
-            "ushr v", $b, ".16b, v", $b, ".16b, #4\n",
-            dot!($sum $c "4"), dot!($sum $d "5"), dot!($sum $a "6"), dot!($sum $b "7"),
-        )
-    };
-}
-
-/// Assembly of Q4_0: the next block of eight rows, whose scales are in `$scales`.
-macro_rules! block {
-    ($scales:literal, $dy:literal) => {
-        concat!(
-            "ld4r {{v4.2d, v5.2d, v6.2d, v7.2d}}, [{y}], #32\n",
-            "ld4r {{v12.2d, v13.2d, v14.2d, v15.2d}}, [{y}], #32\n",
-            nibbles!("w0" "w1": "0" "1" "2" "3", "12"),
-            nibbles!("w2" "w3": "28" "29" "30" "31", "13"),
-            nibbles!("w4" "w5": "0" "1" "2" "3", "14"),
-            nibbles!("w6" "w7": "28" "29" "30" "31", "15"),
-            "fcvtl2 v16.4s, v", $scales, ".8h\n",
-            "fcvtl v17.4s, v", $scales, ".4h\n",
-            "fmul v16.4s, v16.4s, v", $dy, "\n",
-            "fmul v17.4s, v17.4s, v", $dy, "\n",
-            end!("12" "13" "14" "15", "17" "16"),
-        )
-    };
-}
-
-impl Eight for Q4_0 {
-    type Small = small::Q4_0;
-    const BYTES: usize = 18;
-    const LAID_OUT: usize = 64;
-
-    /// After the digits comes what the sums begin with, four times: with the offset of the weights, 8, taken back.
-    #[inline(always)]
-    unsafe fn lay_out(q: &[[i8; 32]; STEP], sums: &[i16; STEP], to: *mut i8) {
-        for (b, (digits, &sum)) in q.iter().zip(sums).enumerate() {
-            // SAFETY: the caller's: a block takes 64 bytes; its 32 digits are read.
-            unsafe {
-                let (from, to) = (digits.as_ptr(), to.add(64 * b));
-                vst1q_s8(to, negate_odd(vld1q_s8(from)));
-                vst1q_s8(to.add(16), negate_odd(vld1q_s8(from.add(16))));
-                let even = EVEN.wrapping_add_signed(-8 * i32::from(sum));
-                let two = vreinterpretq_s8_u64(vdupq_n_u64(u64::from(even) | u64::from(ODD) << 32));
-                vst1q_s8(to.add(32), two);
-                vst1q_s8(to.add(48), two);
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply(
-        rows: [*const u8; ROWS],
-        y: *const i8,
-        d: *const f32,
-        steps: usize,
-    ) -> [float32x4_t; 2] {
-        let weights = rows.map(|row| row.wrapping_add(2));
-        // SAFETY: half a step reads four blocks, 72 bytes, of each row: for the scales the first 64 of them, for the weights
-        // the last 16 of every 18; of the digits 64 bytes a block; and four scales, as the caller says. The rows' sums are
-        // in v20, v21.
-        unsafe {
-            let mut sum = [vdupq_n_f32(0.0); 2];
-            asm!(
-                "ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{places}]",
-                "ld1 {{v22.16b, v23.16b}}, [{four_scales}]",
-                "movi v19.16b, #15",
-                "2:",
-                "ldr q18, [{d}], #16",
-                concat!(
-                    four_scales!("r0" "r1" => "4"), four_scales!("r2" "r3" => "5"),
-                    four_scales!("r4" "r5" => "6"), four_scales!("r6" "r7" => "7"),
-                    "tbl v8.16b, {{v4.16b, v5.16b, v6.16b, v7.16b}}, v24.16b\n",
-                    "tbl v9.16b, {{v4.16b, v5.16b, v6.16b, v7.16b}}, v25.16b\n",
-                    "tbl v10.16b, {{v4.16b, v5.16b, v6.16b, v7.16b}}, v26.16b\n",
-                    "tbl v11.16b, {{v4.16b, v5.16b, v6.16b, v7.16b}}, v27.16b\n",
-                ),
-                block!("8", "18.s[0]"), block!("9", "18.s[1]"), block!("10", "18.s[2]"), block!("11", "18.s[3]"),
-                "subs {halves}, {halves}, #1",
-                "b.ne 2b",
-                places = in(reg) PLACES.as_ptr(), four_scales = in(reg) FOUR_SCALES.as_ptr(),
-                one = in(reg) 18usize, four = in(reg) 72usize,
-                y = inout(reg) y => _, d = inout(reg) d => _, halves = inout(reg) 2 * steps => _,
-                r0 = inout(reg) rows[0] => _, r1 = inout(reg) rows[1] => _, r2 = inout(reg) rows[2] => _,
-                r3 = inout(reg) rows[3] => _, r4 = inout(reg) rows[4] => _, r5 = inout(reg) rows[5] => _,
-                r6 = inout(reg) rows[6] => _, r7 = inout(reg) rows[7] => _,
-                w0 = inout(reg) weights[0] => _, w1 = inout(reg) weights[1] => _, w2 = inout(reg) weights[2] => _,
-                w3 = inout(reg) weights[3] => _, w4 = inout(reg) weights[4] => _, w5 = inout(reg) weights[5] => _,
-                w6 = inout(reg) weights[6] => _, w7 = inout(reg) weights[7] => _,
                 inout("v20") sum[0], inout("v21") sum[1],
                 out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
                 out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
