@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod faults;
 pub mod fuzz;
+pub mod heap;
 pub mod models;
 pub mod raw;
 pub mod readers;

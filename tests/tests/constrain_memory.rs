@@ -5,45 +5,16 @@ use barre_core::constrain::{Constraint, Schema, SchemaLimits, TokenIndex};
 use barre_core::gguf::Gguf;
 use barre_core::sampler::{Sampler, SamplerParams};
 use barre_core::tokenizer::Tokenizer;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-struct Counting;
-
-// Per thread, for the tests run side by side.
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to `System` with the arguments it came with. `realloc` is the trait's own: allocate,
-// copy, free, so that both blocks count.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        HELD.set(HELD.get().wrapping_add(layout.size()));
-        PEAK.set(PEAK.get().max(HELD.get()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
+use barre_tests::heap::{Counting, Span};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// The most bytes that `f` held at a time beyond those held before it, and what it leaves held.
 fn held<T>(f: impl FnOnce() -> T) -> (usize, usize, T) {
-    let before = HELD.get();
-    PEAK.set(before);
+    let heap = Span::begin();
     let result = f();
-    (PEAK.get() - before, HELD.get() - before, result)
+    (heap.peak(), heap.held(), result)
 }
 
 #[test]
@@ -62,7 +33,7 @@ fn nothing_is_allocated_while_an_output_is_made() {
     let params = SamplerParams { temperature: 1.0, ..SamplerParams::GREEDY };
     let mut sampler = Sampler::new(params, tokenizer.len()).unwrap();
     let mut logits = vec![0.0; tokenizer.len() as usize];
-    let calls = CALLS.get();
+    let heap = Span::begin();
     for _ in 0..20 {
         constraint.reset();
         while !constraint.is_final() {
@@ -72,7 +43,7 @@ fn nothing_is_allocated_while_an_output_is_made() {
             constraint.accept(token).unwrap();
         }
     }
-    assert_eq!(CALLS.get(), calls);
+    assert_eq!(heap.calls(), 0);
 }
 
 #[test]

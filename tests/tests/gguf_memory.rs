@@ -2,36 +2,8 @@
 
 use barre_core::gguf::{Gguf, ValueType};
 use barre_core::io::{AbsOffset, IoError, ReadAt};
+use barre_tests::heap::{Counting, Span};
 use barre_tests::raw::{Raw, ty};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-struct Counting;
-
-// Per thread: the tests run side by side, and the parser stays on its caller's thread.
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to `System` with the arguments it came with. `realloc` is the trait's own: allocate,
-// copy, free, so that both blocks count.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        HELD.set(HELD.get().wrapping_add(layout.size()));
-        PEAK.set(PEAK.get().max(HELD.get()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -61,11 +33,9 @@ impl ReadAt for Failing<'_> {
 
 /// Peak of the heap and calls of the allocator while `f` runs.
 fn measure<T>(f: impl FnOnce() -> T) -> (T, usize, usize) {
-    HELD.set(0);
-    PEAK.set(0);
-    CALLS.set(0);
+    let heap = Span::begin();
     let out = f();
-    (out, PEAK.get(), CALLS.get())
+    (out, heap.peak(), heap.calls())
 }
 
 #[track_caller]

@@ -7,39 +7,11 @@ use barre_core::model::Model;
 use barre_core::tokenizer::Tokenizer;
 use barre_tests::faults::small_file;
 use barre_tests::fuzz::{self, byte_level_file, saved_session};
+use barre_tests::heap::{Counting, Span};
 use barre_tests::readers::Std;
 use barre_tests::shared::shared;
 use barre_tests::synthetic::Rng;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
-
-struct Counting;
-
-// Per thread: tests run side by side, and the core stays on its caller's thread.
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to `System` with the arguments it came with. `realloc` is the trait's own: allocate, copy,
-// free, so that both blocks count.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.set(HELD.get().wrapping_add(layout.size()));
-        PEAK.set(PEAK.get().max(HELD.get()));
-        LARGEST.set(LARGEST.get().max(layout.size()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -78,36 +50,34 @@ impl Count {
     /// Opens, loads and builds a tokenizer of `bytes`, within bounds.
     fn try_file(&mut self, bytes: &[u8]) -> Option<GgufError> {
         self.files += 1;
-        HELD.set(0);
-        PEAK.set(0);
-        LARGEST.set(0);
+        let heap = Span::begin();
         let mut reader = Counted { bytes, read: 0 };
         let gguf = match Gguf::open(&mut reader) {
             Ok(gguf) => gguf,
             Err(e) => {
                 self.refused += 1;
-                self.bounded(reader.read);
+                self.bounded(&heap, reader.read);
                 return Some(e);
             }
         };
         let model = Model::load(&gguf, &mut reader);
         if model.is_err() {
-            self.bounded(reader.read);
+            self.bounded(&heap, reader.read);
         }
         self.models += usize::from(model.is_ok());
         let tokenizer = Tokenizer::from_gguf(&gguf, &mut reader);
         if tokenizer.is_err() {
-            self.bounded(reader.read);
+            self.bounded(&heap, reader.read);
         }
         self.vocabularies += usize::from(tokenizer.is_ok());
-        self.largest = self.largest.max(LARGEST.get());
+        self.largest = self.largest.max(heap.largest());
         None
     }
 
-    fn bounded(&mut self, read: usize) {
-        let (peak, most) = (PEAK.get(), 2 * read + (64 << 10));
+    fn bounded(&mut self, heap: &Span, read: usize) {
+        let (peak, most) = (heap.peak(), 2 * read + (64 << 10));
         assert!(peak <= most, "F15: {peak} bytes held after {read} were read");
-        self.largest = self.largest.max(LARGEST.get());
+        self.largest = self.largest.max(heap.largest());
         self.beyond = self.beyond.max(peak.saturating_sub(2 * read));
     }
 }

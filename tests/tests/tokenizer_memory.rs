@@ -4,36 +4,8 @@ use barre_core::gguf::Gguf;
 use barre_core::tokenizer::{
     DecodeOptions, Decoder, EncodeOptions, EncodeScratch, Tokenizer, VocabError, VocabProblem,
 };
+use barre_tests::heap::{Counting, Span};
 use barre_tests::raw::{Raw, ty};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-struct Counting;
-
-// Per thread, for the tests run side by side.
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to `System` with the arguments it came with. `realloc` is the trait's own: allocate,
-// copy, free, so that both blocks count.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        HELD.set(HELD.get().wrapping_add(layout.size()));
-        PEAK.set(PEAK.get().max(HELD.get()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -65,16 +37,15 @@ fn the_peak_of_a_refused_vocabulary_is_bounded_by_what_was_read() {
     for (n, len) in [(10, 5), (1000, 4), (30_000, 5), (30_000, 16), (40, 30_000)] {
         let file = vocabulary(n, len, true);
         let mut reader = file.as_slice();
-        let before = HELD.get();
-        PEAK.set(before);
+        let heap = Span::begin();
         let gguf = Gguf::open(&mut reader).unwrap();
         let error = Tokenizer::from_gguf(&gguf, &mut reader).err().unwrap();
-        let peak = PEAK.get() - before;
+        let peak = heap.peak();
         let problem = VocabProblem::Id { id: n as u64, n: n as u64 };
         assert_eq!(error, VocabError::BadVocab { key: "tokenizer.ggml.bos_token_id", problem });
         assert!(peak <= 2 * file.len() + (64 << 10), "{n} tokens of {len}: {peak} of {}", file.len());
         drop(gguf);
-        assert_eq!(HELD.get(), before);
+        assert_eq!(heap.held(), 0);
     }
 }
 
@@ -84,13 +55,13 @@ fn a_sound_vocabulary_takes_less_than_its_file_and_a_bounded_number_of_allocatio
         let file = vocabulary(n, 6, false);
         let mut reader = file.as_slice();
         let gguf = Gguf::open(&mut reader).unwrap();
-        let before = (CALLS.get(), HELD.get());
+        let heap = Span::begin();
         let tokenizer = Tokenizer::from_gguf(&gguf, &mut reader).unwrap();
-        let held = HELD.get() - before.1;
+        let (held, calls) = (heap.held(), heap.calls());
         assert_eq!(tokenizer.len() as usize, n);
         assert!(held < file.len() + (64 << 10), "{held} of {}", file.len());
         assert!(held.abs_diff(tokenizer.bytes()) < 4096, "{held}, said to be {}", tokenizer.bytes());
-        CALLS.get() - before.0
+        calls
     };
     assert_eq!(calls(100), calls(20_000), "none a token");
 }
@@ -107,7 +78,7 @@ fn encoding_and_decoding_again_allocate_nothing() {
         let options = EncodeOptions { add_special: true, parse_special: true };
         let (mut scratch, mut tokens) = (EncodeScratch::default(), vec![0; 4096]);
         let first = tokenizer.encode_into(text.as_bytes(), options, &mut scratch, &mut tokens);
-        let before = CALLS.get();
+        let heap = Span::begin();
         assert_eq!(tokenizer.encode_into(text.as_bytes(), options, &mut scratch, &mut tokens), first);
         let mut decoder = Decoder::new(DecodeOptions::default());
         let mut len = 0;
@@ -115,7 +86,7 @@ fn encoding_and_decoding_again_allocate_nothing() {
             decoder.push(&tokenizer, token, |part| len += part.len());
         }
         decoder.finish(|part| len += part.len());
-        assert_eq!(CALLS.get(), before);
+        assert_eq!(heap.calls(), 0);
         assert!(len > 0);
     }
 }
