@@ -20,16 +20,16 @@ model=../demo/model/commands-q4_k_m.gguf
 # What a disk or a host has: another vocabulary than the demo's.
 disk_model=../tests/goldens/llama-q4_k_m.gguf
 
-# The same demonstration on this machine: what `answer:`, `tokens:` and `logits:` are to be.
-(cd .. && cargo build -q --release -p barre-firmware --example desktop && cargo build -q --release -p barre --bin barre)
-release=$(cd .. && cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
-desktop=$release/examples/desktop
+# The same demonstration on this machine: what `answer:`, `tokens:` and `logits:` are to be. The tests have built most of it.
+(cd .. && cargo build -q -p barre-firmware --example desktop && cargo build -q -p barre --bin barre)
+built=$(cd .. && cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
+desktop=$built/examples/desktop
 bits() { grep -aE '^(answer|tokens|logits): ' "$1"; }
 "$desktop" >"$out/own"
 "$desktop" "$disk_model" Once 2 >"$out/disk"
 
 # The command-line tool, a program of its own, has the same answer.
-json=$("$release/barre" run "$(sed -n 's/^asked: //p' "$out/own")" 2>"$out/log")
+json=$("$built/barre" run "$(sed -n 's/^asked: //p' "$out/own")" 2>"$out/log")
 if [ "$(sed -n 's/^answer: //p' "$out/own")" = "$json" ]; then say "barre run" "$json"; else wrong "barre run" "$json"; fi
 
 # passes NAME REFERENCE COMMAND...: exit code 0 and the reference's bits; nothing allocated after init.
