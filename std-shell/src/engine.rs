@@ -278,6 +278,11 @@ impl Engine {
                 Reader::lending(&self.source, slots, plan.reader_slot_bytes())
                     .map_err(|error| Error::Memory { bytes, error })?
             }
+            WeightPlacement::Mapped => {
+                // Not while the file is opened: the system makes that wait for pages that are being mapped.
+                self.source.populate();
+                Reader::new(&self.source)
+            }
             _ => Reader::new(&self.source),
         };
         Ok(Session::new(&self.model, reader, plan, arena.bytes_mut(), &self.kernels, &self.pool)?)
