@@ -107,6 +107,11 @@ impl core::error::Error for MatmulError {}
 /// to token.
 const CHUNK_ROWS: usize = 64;
 
+/// Rows that a thread claims at a time for a batch: a panel of the widest kernels. With hundreds of tokens a claim takes so
+/// long that the last one of a matrix keeps the others waiting.
+#[cfg(feature = "batch")]
+const BATCH_ROWS: usize = 32;
+
 /// Rows that a thread claims at a time of `rows` where the kernel lays out the activations once a claim: the more the
 /// better, as long as the last claim keeps nobody waiting, so at best `claims` a thread.
 fn chunk_rows(rows: usize, threads: usize, claims: usize) -> usize {
@@ -178,6 +183,8 @@ pub fn dispatch_matmul(
         // More to lay out than for one token.
         #[cfg(feature = "batch")]
         _ if batch > FEW_TOKENS && kernels.lays_out_batches() => chunk_rows(rows, threads, 4),
+        #[cfg(feature = "batch")]
+        _ if batch > FEW_TOKENS => BATCH_ROWS,
         _ => CHUNK_ROWS,
     };
     let chunks = rows.div_ceil(chunk_rows);
