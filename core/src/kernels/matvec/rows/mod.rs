@@ -10,7 +10,8 @@
 //! of super-blocks' scales, `Σ s_j·(c_j − c_(j−1)) = Σ (s_j − s_(j+1))·c_j`, before they are multiplied with. Everything
 //! wraps at 32 bits, and the results fit them.
 
-// It loads 8 bytes together from any address, which faults where the MMU is off, as it may be without an operating system.
+// It loads lanes of 4 and 8 bytes from any address, which faults where the MMU is off, as it may be without an operating
+// system.
 #[cfg(not(target_os = "none"))]
 mod eight;
 mod small;
