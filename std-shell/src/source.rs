@@ -117,8 +117,8 @@ impl Source {
         let map = match options.access {
             Access::Read | Access::Direct => None,
             Access::Map => {
-                // SAFETY: the map is private to this value and read-only. That other processes may change the file
-                // underneath is documented at the type; the core takes any bytes.
+                // SAFETY: the map is read-only, and only this value lends its bytes. That other processes may change the
+                // file underneath is documented at the type; the core takes any bytes.
                 Some(Arc::new(unsafe { memmap2::Mmap::map(&file) }.map_err(io)?))
             }
         };

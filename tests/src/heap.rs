@@ -8,8 +8,9 @@ use std::cell::Cell;
 pub struct Counting;
 
 thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
+    // Below 0 where a thread frees what another has allocated.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
     static LARGEST: Cell<usize> = const { Cell::new(0) };
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
@@ -19,7 +20,7 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.set(CALLS.get() + 1);
-        HELD.set(HELD.get().wrapping_add(layout.size()));
+        HELD.set(HELD.get() + layout.size().cast_signed());
         PEAK.set(PEAK.get().max(HELD.get()));
         LARGEST.set(LARGEST.get().max(layout.size()));
         // SAFETY: the caller's promise is passed on.
@@ -27,7 +28,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().wrapping_sub(layout.size()));
+        HELD.set(HELD.get() - layout.size().cast_signed());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(at, layout) }
     }
@@ -36,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
 /// What a thread has asked of the heap since the span began.
 #[derive(Debug)]
 pub struct Span {
-    held: usize,
+    held: isize,
     calls: usize,
 }
 
@@ -50,15 +51,18 @@ impl Span {
     }
 
     /// Bytes held beyond those at its beginning.
+    ///
+    /// # Panics
+    /// If fewer are held than then.
     #[must_use]
     pub fn held(&self) -> usize {
-        HELD.get() - self.held
+        usize::try_from(HELD.get() - self.held).expect("as much as at the beginning")
     }
 
     /// The most of them at a time.
     #[must_use]
     pub fn peak(&self) -> usize {
-        PEAK.get() - self.held
+        (PEAK.get() - self.held).cast_unsigned()
     }
 
     /// Bytes of the largest request.
