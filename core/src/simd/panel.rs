@@ -31,7 +31,8 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// Whether weights are stored signed, and multiplied by [`dots`](Self::dots): a multiplier that takes any bytes.
     const SIGNED: bool = false;
-    /// Whether a column of a transposed panel is four weights of each row, one row after the other.
+    /// Whether a column of a transposed panel is four weights of each row, one row after the other, so that a block's dwords
+    /// can be [transposed](Self::transpose_run) before they are unpacked.
     const COLUMNS: bool = true;
     /// Whether tokens are multiplied in pairs, so that their number is even.
     const PAIRS: bool = false;
@@ -64,6 +65,21 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
         panel: &mut [[[u8; 4]; R]; D],
         columns: usize,
     );
+
+    /// `columns[c][r]` = dword `c` of the 32 bytes at `at` of block `r`; [`COLUMNS`](Self::COLUMNS) only.
+    #[inline(always)]
+    fn transpose_run<const B: usize>(
+        self,
+        blocks: &[&[u8; B]; R],
+        at: usize,
+        columns: &mut [[[u8; 4]; R]; 8],
+    ) {
+        for (r, block) in blocks.iter().enumerate() {
+            for (column, dword) in columns.iter_mut().zip(block[at..].as_chunks().0) {
+                column[r] = *dword;
+            }
+        }
+    }
 
     /// Loads a step of the panel.
     fn weights(self, w: &[[u8; 4]; R]) -> Self::Weights;
@@ -217,6 +233,12 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     fn pair_sums(self, sums: &[i16; 16]) -> [i32; 4];
     /// Asks for the cache line of `at`, wherever it points.
     fn prefetch(self, at: *const u8);
+}
+
+/// The 32 bytes at `at` of a block.
+#[inline(always)]
+pub(super) fn run<const B: usize>(block: &[u8; B], at: usize) -> &[u8; 32] {
+    block[at..].first_chunk().expect("a run lies in its block")
 }
 
 /// The `N` elements that `x` has.

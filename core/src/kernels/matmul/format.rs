@@ -36,16 +36,18 @@ pub(super) trait PanelFormat<const B: usize, const N: usize> {
     /// Whether floats are halves (else singles).
     const HALVES: bool = true;
 
-    /// Dwords of a block that [`pack`](Self::pack) puts side by side, a multiple of 8 and at least 40; 0 for a format that is
-    /// unpacked row by row. Where the packed dwords are transposed, half as many are, and the headers of all rows are
-    /// decoded at once.
-    const PACKED: usize = 0;
+    /// Where in a block the runs of 32 bytes begin that are transposed as they are, so that a lane is a row while they are
+    /// unpacked: fewer dwords are transposed than there are weights, and headers of all rows are decoded at once. The last run
+    /// has the scales. None for a format that is unpacked row by row.
+    const RUNS: &'static [usize] = &[];
 
-    /// The block's dwords: those of the weights, 32 at the end but for 8 with the header and the scales.
-    fn pack(_block: &[u8; B], _to: &mut [[u8; 4]]) {}
-    /// Unpacks the transposed dwords, which are the last [`PACKED`](Self::PACKED) columns, into columns of weights, scales and
-    /// minimums; the bits of the rows' floats.
-    fn unpack<const R: usize, const C: usize>(_columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
+    /// Unpacks the transposed dwords of the [`RUNS`](Self::RUNS), which are the last columns, into columns of weights, from the
+    /// first on and less `offset`, and, in the last 8, of scales and minimums; the bits of the rows' floats. A column is written
+    /// when what it held has been read.
+    fn unpack<const R: usize, const C: usize>(
+        _columns: &mut [[[u8; 4]; R]; C],
+        _offset: u8,
+    ) -> [[u32; R]; 2] {
         [[0; R]; 2]
     }
 

@@ -7,6 +7,34 @@ type Weights = [[u8; 4]; SUPER_BLOCK_LEN / 4];
 
 /// The lower halves of four bytes.
 const FOUR_BITS: u32 = 0x0f0f_0f0f;
+/// The lowest two bits of four bytes.
+const TWO_BITS: u32 = 0x0303_0303;
+
+/// A column's dwords. One column after the other, each by a loop of its own: of loops over columns the compiler makes vectors
+/// across them, and `array::from_fn` becomes a call.
+#[inline(always)]
+fn put<const R: usize>(column: &mut [[u8; 4]; R], dword: impl Fn(usize) -> u32) {
+    for (r, to) in column.iter_mut().enumerate() {
+        *to = dword(r).to_le_bytes();
+    }
+}
+
+/// Four bytes, each below 128, less `offset` each: a borrow ends at the bit above them.
+#[inline(always)]
+const fn less(bytes: u32, offset: u8) -> u32 {
+    const ABOVE: u32 = 0x8080_8080;
+    ((bytes | ABOVE) - u32::from_ne_bytes([offset; 4])) ^ ABOVE
+}
+
+/// The dwords that begin in the middle of `low` and end in that of `high`.
+#[inline(always)]
+fn halfway<const R: usize>(low: [u32; R], high: [u32; R]) -> [u32; R] {
+    let mut between = [0; R];
+    for (r, to) in between.iter_mut().enumerate() {
+        *to = low[r] >> 16 | high[r] << 16;
+    }
+    between
+}
 
 pub(super) struct Q2K;
 
@@ -14,6 +42,31 @@ impl PanelFormat<84, 64> for Q2K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 3;
     const GROUP_STEPS: usize = 4;
+    const RUNS: &'static [usize] = &[16, 48, 52, 0];
+
+    #[inline(always)]
+    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
+        let halves = columns[C - 9].map(u32::from_le_bytes);
+        for n in 0..2 {
+            for j in 0..8 {
+                let packed = columns[C - 32 + 8 * n + j].map(u32::from_le_bytes);
+                put(&mut columns[32 * n + j], |r| packed[r] & TWO_BITS);
+                put(&mut columns[32 * n + 8 + j], |r| packed[r] >> 2 & TWO_BITS);
+                put(&mut columns[32 * n + 16 + j], |r| packed[r] >> 4 & TWO_BITS);
+                put(&mut columns[32 * n + 24 + j], |r| packed[r] >> 6 & TWO_BITS);
+            }
+        }
+        let mut part = |i: usize| {
+            let both = columns[C - 8 + i].map(u32::from_le_bytes);
+            put(&mut columns[C - 8 + i], |r| both[r] & FOUR_BITS);
+            put(&mut columns[C - 4 + i], |r| both[r] >> 4 & FOUR_BITS);
+        };
+        part(0);
+        part(1);
+        part(2);
+        part(3);
+        [halves.map(|x| x & 0xffff), halves.map(|x| x >> 16)]
+    }
 
     #[inline(always)]
     fn weights(block: &[u8; 84], to: &mut Weights) {
@@ -41,6 +94,37 @@ impl PanelFormat<110, 64> for Q3K {
     const MAX_STORED: usize = 7;
     const OFFSET: i32 = 4;
     const GROUP_STEPS: usize = 4;
+    const RUNS: &'static [usize] = &[0, 32, 64, 78];
+
+    #[inline(always)]
+    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], offset: u8) -> [[u32; R]; 2] {
+        const THIRD_BIT: u32 = 0x0404_0404;
+        // The weights' third bits, whose columns become weights; set where a weight is not negative.
+        let bits: [[u32; R]; 8] = core::array::from_fn(|j| columns[C - 32 + j].map(u32::from_le_bytes));
+        for n in 0..2 {
+            for j in 0..8 {
+                let packed = columns[C - 24 + 8 * n + j].map(u32::from_le_bytes);
+                let (at, bits) = (32 * n + j, &bits[j]);
+                let weight = |r: usize, s: usize| {
+                    let third = bits[r] >> (4 * n + s) << 2 & THIRD_BIT;
+                    less(packed[r] >> (2 * s) & TWO_BITS | third, offset)
+                };
+                put(&mut columns[at], |r| weight(r, 0));
+                put(&mut columns[at + 8], |r| weight(r, 1));
+                put(&mut columns[at + 16], |r| weight(r, 2));
+                put(&mut columns[at + 24], |r| weight(r, 3));
+            }
+        }
+        let tail = |i: usize| columns[C - 8 + i].map(u32::from_le_bytes);
+        let (a, b, c) = (halfway(tail(4), tail(5)), halfway(tail(5), tail(6)), halfway(tail(6), tail(7)));
+        let d = tail(7).map(|x| x >> 16);
+        let scale = |low: u32, high: u32| less(low & FOUR_BITS | (high & TWO_BITS) << 4, 32);
+        put(&mut columns[C - 8], |r| scale(a[r], c[r]));
+        put(&mut columns[C - 7], |r| scale(b[r], c[r] >> 2));
+        put(&mut columns[C - 6], |r| scale(a[r] >> 4, c[r] >> 4));
+        put(&mut columns[C - 5], |r| scale(b[r] >> 4, c[r] >> 6));
+        [d, [0; R]]
+    }
 
     #[inline(always)]
     fn weights(block: &[u8; 110], to: &mut Weights) {
@@ -75,23 +159,15 @@ impl PanelFormat<144, 64> for Q4K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 15;
     const GROUP_STEPS: usize = 8;
-    const PACKED: usize = 40;
+    const RUNS: &'static [usize] = &[16, 48, 80, 112, 0];
 
     #[inline(always)]
-    fn pack(block: &[u8; 144], to: &mut [[u8; 4]]) {
-        let (header, weights) = block.split_at(16);
-        let to = to.as_flattened_mut();
-        to[..128].copy_from_slice(weights);
-        to[128..144].copy_from_slice(header);
-    }
-    #[inline(always)]
-    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
-        // Ahead of the weights lie the dwords that are still to be read.
+    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
         for m in 0..4 {
             for j in 0..8 {
                 let packed = columns[C - 40 + 8 * m + j].map(u32::from_le_bytes);
-                columns[16 * m + j] = packed.map(|w| (w & FOUR_BITS).to_le_bytes());
-                columns[16 * m + 8 + j] = packed.map(|w| (w >> 4 & FOUR_BITS).to_le_bytes());
+                put(&mut columns[16 * m + j], |r| packed[r] & FOUR_BITS);
+                put(&mut columns[16 * m + 8 + j], |r| packed[r] >> 4 & FOUR_BITS);
             }
         }
         header(columns)
@@ -117,16 +193,10 @@ impl PanelFormat<176, 64> for Q5K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 31;
     const GROUP_STEPS: usize = 8;
-    const PACKED: usize = 48;
+    const RUNS: &'static [usize] = &[16, 48, 80, 112, 144, 0];
 
     #[inline(always)]
-    fn pack(block: &[u8; 176], to: &mut [[u8; 4]]) {
-        let to = to.as_flattened_mut();
-        to[..160].copy_from_slice(&block[16..]);
-        to[160..176].copy_from_slice(&block[..16]);
-    }
-    #[inline(always)]
-    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
+    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
         const ONE_BIT: u32 = 0x0101_0101;
         // The weights' fifth bits, whose columns become weights.
         let bits: [[u32; R]; 8] = core::array::from_fn(|j| columns[C - 48 + j].map(u32::from_le_bytes));
@@ -171,6 +241,33 @@ impl PanelFormat<210, 64> for Q6K {
     const MAX_STORED: usize = 63;
     const OFFSET: i32 = 32;
     const GROUP_STEPS: usize = 4;
+    const RUNS: &'static [usize] = &[0, 32, 64, 96, 128, 160, 178];
+
+    #[inline(always)]
+    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], offset: u8) -> [[u32; R]; 2] {
+        const TWO: u32 = TWO_BITS << 4;
+        for n in 0..2 {
+            for j in 0..8 {
+                let packed = |i: usize| columns[C - 56 + i + j].map(u32::from_le_bytes);
+                let (a, b, high) = (packed(16 * n), packed(16 * n + 8), packed(32 + 8 * n));
+                let at = 32 * n + j;
+                let bits = |low: u32, high: u32| less(low & FOUR_BITS | high & TWO, offset);
+                put(&mut columns[at], |r| bits(a[r], high[r] << 4));
+                put(&mut columns[at + 8], |r| bits(b[r], high[r] << 2));
+                put(&mut columns[at + 16], |r| bits(a[r] >> 4, high[r]));
+                put(&mut columns[at + 24], |r| bits(b[r] >> 4, high[r] >> 2));
+            }
+        }
+        let tail = |i: usize| columns[C - 8 + i].map(u32::from_le_bytes);
+        let d = tail(7).map(|x| x >> 16);
+        let (a, b) = (halfway(tail(3), tail(4)), halfway(tail(4), tail(5)));
+        let (c, e) = (halfway(tail(5), tail(6)), halfway(tail(6), tail(7)));
+        put(&mut columns[C - 8], |r| a[r]);
+        put(&mut columns[C - 7], |r| b[r]);
+        put(&mut columns[C - 6], |r| c[r]);
+        put(&mut columns[C - 5], |r| e[r]);
+        [d, [0; R]]
+    }
 
     #[inline(always)]
     fn weights(block: &[u8; 210], to: &mut Weights) {

@@ -231,11 +231,12 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
         for first_row in (0..rows).step_by(R) {
             // The last panel repeats the last row, and what is asked for behind it is that row too.
             let row = |r: usize| &blocks[(first_row + r).min(rows - 1) * row_blocks..][..row_blocks];
+            let panel_rows = core::array::from_fn(row);
             tile.fill([0.0; R]);
             for unit in 0..row_blocks.div_ceil(unit_blocks) {
                 let first = unit * unit_blocks;
                 let unit_count = unit_blocks.min(row_blocks - first);
-                panel.unpack::<I, F, B, N>(isa, row, first, unit_count);
+                panel.unpack::<I, F, B, N>(isa, &panel_rows, |r| &row(r + R)[0], first, unit_count);
                 let mut t = 0;
                 while t < count {
                     // The last group repeats the last token; the tile has room for it.

@@ -37,12 +37,13 @@ impl<const R: usize> Panel<R> {
         self.columns[..UNIT_STEPS].as_chunks::<N>().0.get(block).expect("a unit has UNIT_STEPS / N blocks")
     }
 
-    /// Unpacks the blocks `first .. first + count` of each row; row `r` is `row(r)`.
+    /// Unpacks the blocks `first .. first + count` of each of `rows`, and asks for what follows them, or for `next(r)`.
     #[inline(always)]
     pub(super) fn unpack<'a, I, F, const B: usize, const N: usize>(
         &mut self,
         isa: I,
-        row: impl Fn(usize) -> &'a [[u8; B]],
+        rows: &[&'a [[u8; B]]; R],
+        next: impl Fn(usize) -> &'a [u8; B],
         first: usize,
         count: usize,
     ) where
@@ -50,58 +51,27 @@ impl<const R: usize> Panel<R> {
         F: PanelFormat<B, N>,
     {
         let scaled = F::GROUP_STEPS < N;
-        const { assert!(matches!(F::PACKED, 0 | 40 | 48), "a number of columns that is transposed below") };
-        let packed = if I::COLUMNS { F::PACKED } else { 0 };
-        for r in 0..R {
-            let blocks = row(r);
-            let staged = &mut self.rows[r];
-            for (b, block) in blocks[first..][..count].iter().enumerate() {
-                if packed > 0 {
-                    F::pack(block, staged);
-                    continue;
-                }
-                let (weights, _) =
-                    staged[b * N..].split_first_chunk_mut::<N>().expect("a unit holds the blocks");
-                F::weights(block, weights);
-                let offset = if F::MAX_STORED == SIGNED_BYTES {
-                    I::WIDE_OFFSET
-                } else if I::SIGNED {
-                    -F::OFFSET
-                } else {
-                    0
-                };
-                if offset != 0 {
-                    for w in weights.as_flattened_mut().as_chunks_mut::<16>().0 {
-                        *w = w.map(|w| w.wrapping_add(offset as u8));
-                    }
-                }
-                let [d, m] = F::floats(block);
-                self.d[b][r] = f32::from_bits(d);
-                self.m[b][r] = f32::from_bits(m);
-                if scaled {
-                    let groups = F::groups(block);
-                    let header = staged[UNIT_STEPS..].as_flattened_mut();
-                    for g in 0..16 {
-                        header[g] = groups.scale[g] as u8;
-                        header[16 + g] = groups.min[g] as u8;
-                    }
-                }
+        let by_columns = I::COLUMNS && !F::RUNS.is_empty();
+        if by_columns {
+            self.unpack_runs::<I, F, B, N>(isa, &rows.map(|blocks| &blocks[first]));
+        }
+        // The next unit, or the next panel's first, which hardware does not see coming in so many streams at once.
+        let ask = |next: &[u8; B]| {
+            for line in 0..(count * B).div_ceil(64) {
+                isa.prefetch(next.as_ptr().wrapping_add(64 * line));
             }
-            // The next unit, or the next panel's first, which hardware does not see coming in so many streams at once.
-            if let Some(next) = blocks.get(first + count).or_else(|| row(r + R).first()) {
-                let at: *const u8 = next.as_ptr();
-                for line in 0..(count * B).div_ceil(64) {
-                    isa.prefetch(at.wrapping_add(64 * line));
-                }
+        };
+        for (r, blocks) in rows.iter().enumerate() {
+            if !by_columns {
+                self.stage::<I, F, B, N>(r, &blocks[first..][..count]);
+            }
+            match blocks.get(first + count) {
+                Some(next) => ask(next),
+                None => ask(next(r)),
             }
         }
-        match packed {
-            40 => self.transpose_packed::<I, F, B, N, 40>(isa),
-            48 => self.transpose_packed::<I, F, B, N, 48>(isa),
-            _ => {
-                let columns = if scaled { COLUMNS } else { count * N };
-                isa.transpose(&self.rows, &mut self.columns, columns);
-            }
+        if !by_columns {
+            isa.transpose(&self.rows, &mut self.columns, if scaled { COLUMNS } else { count * N });
         }
         if F::HALVES {
             for b in 0..count {
@@ -123,18 +93,60 @@ impl<const R: usize> Panel<R> {
         }
     }
 
-    /// Transposes the `P` dwords of a block that each row holds, packed, and unpacks them.
-    #[inline(always)]
-    fn transpose_packed<I, F, const B: usize, const N: usize, const P: usize>(&mut self, isa: I)
-    where
-        I: PanelIsa<R>,
-        F: PanelFormat<B, N>,
-    {
-        let packed = self.columns.last_chunk_mut::<P>().expect("packed dwords are fewer than columns");
-        isa.transpose(&self.rows, packed, P);
-        let [d, m] = F::unpack(&mut self.columns);
+    /// Transposes the packed dwords of a super-block of each row, and unpacks them.
+    // On aarch64 a function of its own: within the driver it costs the loops over tokens registers.
+    #[cfg_attr(target_arch = "aarch64", inline(never))]
+    #[cfg_attr(not(target_arch = "aarch64"), inline(always))]
+    fn unpack_runs<I: PanelIsa<R>, F: PanelFormat<B, N>, const B: usize, const N: usize>(
+        &mut self,
+        isa: I,
+        blocks: &[&[u8; B]; R],
+    ) {
+        const { assert!(8 * F::RUNS.len() <= COLUMNS && (F::RUNS.is_empty() || N == UNIT_STEPS)) };
+        let columns = &mut self.columns[COLUMNS - 8 * F::RUNS.len()..];
+        for (&at, columns) in F::RUNS.iter().zip(columns.as_chunks_mut().0) {
+            isa.transpose_run(blocks, at, columns);
+        }
+        let [d, m] = F::unpack(&mut self.columns, if I::SIGNED { F::OFFSET as u8 } else { 0 });
         self.d[0] = d.map(f32::from_bits);
         self.m[0] = m.map(f32::from_bits);
+    }
+
+    /// Unpacks the blocks of row `r`.
+    #[inline(always)]
+    fn stage<I: PanelIsa<R>, F: PanelFormat<B, N>, const B: usize, const N: usize>(
+        &mut self,
+        r: usize,
+        blocks: &[[u8; B]],
+    ) {
+        let staged = &mut self.rows[r];
+        for (b, block) in blocks.iter().enumerate() {
+            let (weights, _) = staged[b * N..].split_first_chunk_mut::<N>().expect("a unit holds the blocks");
+            F::weights(block, weights);
+            let offset = if F::MAX_STORED == SIGNED_BYTES {
+                I::WIDE_OFFSET
+            } else if I::SIGNED {
+                -F::OFFSET
+            } else {
+                0
+            };
+            if offset != 0 {
+                for w in weights.as_flattened_mut().as_chunks_mut::<16>().0 {
+                    *w = w.map(|w| w.wrapping_add(offset as u8));
+                }
+            }
+            let [d, m] = F::floats(block);
+            self.d[b][r] = f32::from_bits(d);
+            self.m[b][r] = f32::from_bits(m);
+            if F::GROUP_STEPS < N {
+                let groups = F::groups(block);
+                let header = staged[UNIT_STEPS..].as_flattened_mut();
+                for g in 0..16 {
+                    header[g] = groups.scale[g] as u8;
+                    header[16 + g] = groups.min[g] as u8;
+                }
+            }
+        }
     }
 
     /// Adds up the magnitudes of the negative weights of each block.

@@ -3,7 +3,7 @@
 use super::Avx2;
 use super::four::{groups4_2_twice, groups4_4, groups4_4_twice, groups4_8, pairs4, wide4};
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs, wide_dots};
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs, run, wide_dots};
 use core::arch::x86_64::*;
 
 pub(super) const R: usize = 16;
@@ -36,20 +36,15 @@ fn all_mut<E, const N: usize>(x: &mut [E]) -> &mut [E; N] {
     x.try_into().expect("as many elements")
 }
 
-/// Transposes a square of 8 rows and 8 columns.
+/// Transposes a square: 8 columns of the rows from `row` on.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn square<const R: usize, const C: usize, const D: usize>(
-    rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; D],
-    row: usize,
-    column: usize,
-) {
-    assert!(row + 8 <= R && column + 8 <= C && column + 8 <= D);
+fn square<const R: usize>(rows: [&[u8; 32]; 8], columns: &mut [[[u8; 4]; R]; 8], row: usize) {
+    assert!(row + 8 <= R);
     let mut v = [_mm256_setzero_si256(); 8];
-    for (i, v) in v.iter_mut().enumerate() {
-        // SAFETY: a row has `C >= column + 8` elements of 4 bytes, so that 32 bytes can be read from `column` on.
-        *v = unsafe { _mm256_loadu_si256(rows[row + i].as_ptr().add(column).cast()) };
+    for (v, row) in v.iter_mut().zip(rows) {
+        // SAFETY: the array spans 32 bytes; the load needs no alignment.
+        *v = unsafe { _mm256_loadu_si256(row.as_ptr().cast()) };
     }
     let mut a = v;
     for i in 0..4 {
@@ -67,9 +62,9 @@ fn square<const R: usize, const C: usize, const D: usize>(
     for j in 0..4 {
         let low = _mm256_permute2x128_si256::<0x20>(b[j], b[4 + j]);
         let high = _mm256_permute2x128_si256::<0x31>(b[j], b[4 + j]);
-        for (c, x) in [(column + j, low), (column + j + 4, high)] {
+        for (c, x) in [(j, low), (j + 4, high)] {
             // SAFETY: a column has `R >= row + 8` elements of 4 bytes, so that 32 bytes can be written from `row` on.
-            unsafe { _mm256_storeu_si256(panel[c].as_mut_ptr().add(row).cast(), x) };
+            unsafe { _mm256_storeu_si256(columns[c].as_mut_ptr().add(row).cast(), x) };
         }
     }
 }
@@ -82,9 +77,10 @@ pub(crate) fn transpose<const R: usize, const C: usize, const D: usize>(
     panel: &mut [[[u8; 4]; R]; D],
     columns: usize,
 ) {
-    for column in (0..columns).step_by(8) {
+    for (c, to) in panel[..columns].as_chunks_mut().0.iter_mut().enumerate() {
         for row in (0..R).step_by(8) {
-            square(rows, panel, row, column);
+            let run = |i: usize| rows[row + i].as_flattened()[32 * c..].first_chunk().expect("whole squares");
+            square(core::array::from_fn(run), to, row);
         }
     }
 }
@@ -111,6 +107,19 @@ impl PanelIsa<R> for Avx2 {
     ) {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe { transpose(rows, panel, columns) }
+    }
+
+    #[inline(always)]
+    fn transpose_run<const B: usize>(
+        self,
+        blocks: &[&[u8; B]; R],
+        at: usize,
+        columns: &mut [[[u8; 4]; R]; 8],
+    ) {
+        for row in [0, 8] {
+            // SAFETY: a value of this type exists only where the feature is available.
+            unsafe { square(core::array::from_fn(|i| run(blocks[row + i], at)), columns, row) };
+        }
     }
 
     #[inline(always)]

@@ -46,6 +46,16 @@ impl PanelIsa<R> for AvxVnni {
     }
 
     #[inline(always)]
+    fn transpose_run<const B: usize>(
+        self,
+        blocks: &[&[u8; B]; R],
+        at: usize,
+        columns: &mut [[[u8; 4]; R]; 8],
+    ) {
+        PanelIsa::<R>::transpose_run(self.avx2(), blocks, at, columns);
+    }
+
+    #[inline(always)]
     fn fold_groups<const S: usize, const N: usize, const T: usize>(
         self,
         w: &[[[u8; 4]; R]; N],

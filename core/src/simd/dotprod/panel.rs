@@ -147,6 +147,16 @@ impl PanelIsa<R> for Dotprod {
     }
 
     #[inline(always)]
+    fn transpose_run<const B: usize>(
+        self,
+        blocks: &[&[u8; B]; R],
+        at: usize,
+        columns: &mut [[[u8; 4]; R]; 8],
+    ) {
+        self.neon().transpose_run(blocks, at, columns);
+    }
+
+    #[inline(always)]
     fn dots<const S: usize, const T: usize>(
         self,
         part: [Ints; T],

@@ -1,7 +1,8 @@
 //! Panels of 8 rows, in pairs of registers of 4, for CPUs without the dot product instructions.
 
 use super::Neon;
-use crate::simd::{isa_ops, panel::PanelIsa};
+use crate::simd::isa_ops;
+use crate::simd::panel::{PanelIsa, run};
 use core::arch::aarch64::*;
 
 const R: usize = 8;
@@ -12,28 +13,23 @@ type Part = [int16x8_t; 4];
 /// Two lanes a row.
 type WidePart = [int32x4_t; 4];
 
-/// Transposes a square of 4 rows and 4 columns.
+/// Transposes a square: 4 columns of the rows from `row` on.
 #[target_feature(enable = "neon")]
 #[inline]
-fn square<const C: usize, const D: usize>(
-    rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; D],
-    row: usize,
-    column: usize,
-) {
-    assert!(row + 4 <= R && column + 4 <= C && column + 4 <= D);
+fn square(rows: [&[u8; 16]; 4], columns: &mut [[[u8; 4]; R]; 4], row: usize) {
+    assert!(row + 4 <= R);
     let mut v = [vdupq_n_u32(0); 4];
-    for (i, v) in v.iter_mut().enumerate() {
-        // SAFETY: a row has `C >= column + 4` elements of 4 bytes, so that 16 bytes can be read from `column` on.
-        *v = vreinterpretq_u32_u8(unsafe { vld1q_u8(rows[row + i].as_ptr().add(column).cast()) });
+    for (v, row) in v.iter_mut().zip(rows) {
+        // SAFETY: the array spans 16 bytes.
+        *v = vreinterpretq_u32_u8(unsafe { vld1q_u8(row.as_ptr()) });
     }
     let wide = |x| vreinterpretq_u64_u32(x);
     let (a, b) = (wide(vtrn1q_u32(v[0], v[1])), wide(vtrn1q_u32(v[2], v[3])));
     let (c, d) = (wide(vtrn2q_u32(v[0], v[1])), wide(vtrn2q_u32(v[2], v[3])));
-    let columns = [vtrn1q_u64(a, b), vtrn1q_u64(c, d), vtrn2q_u64(a, b), vtrn2q_u64(c, d)];
-    for (j, x) in columns.into_iter().enumerate() {
+    let transposed = [vtrn1q_u64(a, b), vtrn1q_u64(c, d), vtrn2q_u64(a, b), vtrn2q_u64(c, d)];
+    for (column, x) in columns.iter_mut().zip(transposed) {
         // SAFETY: a column has `R >= row + 4` elements of 4 bytes, so that 16 bytes can be written from `row` on.
-        unsafe { vst1q_u8(panel[column + j].as_mut_ptr().add(row).cast(), vreinterpretq_u8_u64(x)) };
+        unsafe { vst1q_u8(column.as_mut_ptr().add(row).cast(), vreinterpretq_u8_u64(x)) };
     }
 }
 
@@ -46,9 +42,26 @@ pub(crate) fn transpose<const C: usize, const D: usize>(
     first: usize,
     end: usize,
 ) {
-    for column in (first..end).step_by(4) {
-        square(rows, panel, 0, column);
-        square(rows, panel, 4, column);
+    for (c, to) in panel[first..end].as_chunks_mut().0.iter_mut().enumerate() {
+        for row in [0, 4] {
+            let run = |i: usize| rows[row + i].as_flattened()[4 * first + 16 * c..].first_chunk();
+            square(core::array::from_fn(|i| run(i).expect("whole squares")), to, row);
+        }
+    }
+}
+
+/// [`PanelIsa::transpose_run`].
+#[target_feature(enable = "neon")]
+#[inline]
+pub(crate) fn transpose_run<const B: usize>(
+    blocks: &[&[u8; B]; R],
+    at: usize,
+    columns: &mut [[[u8; 4]; R]; 8],
+) {
+    for (c, to) in columns.as_chunks_mut().0.iter_mut().enumerate() {
+        for row in [0, 4] {
+            square(core::array::from_fn(|i| &run(blocks[row + i], at).as_chunks().0[c]), to, row);
+        }
     }
 }
 
@@ -93,6 +106,17 @@ impl PanelIsa<R> for Neon {
     ) {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe { transpose(rows, panel, 0, columns) }
+    }
+
+    #[inline(always)]
+    fn transpose_run<const B: usize>(
+        self,
+        blocks: &[&[u8; B]; R],
+        at: usize,
+        columns: &mut [[[u8; 4]; R]; 8],
+    ) {
+        // SAFETY: a value of this type exists only where the feature is available.
+        unsafe { transpose_run(blocks, at, columns) }
     }
 
     isa_ops! { Neon, "neon";
