@@ -1,4 +1,4 @@
-//! barre beside llama.cpp and candle: each engine in a process of its own, in turn, on the same file.
+//! barre beside llama.cpp, ik_llama.cpp and candle: each engine in a process of its own, in turn, on the same file.
 //!
 //! ```text
 //! cargo build --release -p barre
@@ -6,6 +6,8 @@
 //! cd tests/benches/engines && RUSTFLAGS="-C target-cpu=native" cargo run --release -- \
 //!     --barre ../../../target/release/barre --python ../../../env/bin/python -m FILE -t 1,2
 //! ```
+//!
+//! ik_llama.cpp takes part with `--ik-python`, a Python of another environment that has `ik-llama-cpp-python`.
 //!
 //! A machine that others use is fast in one minute and slow in the next. So the engines take turns, and what is
 //! printed is the median and the range of the ratios of measurements that were neighbours.
@@ -26,6 +28,9 @@ struct Args {
     /// A Python that has llama-cpp-python; without it llama.cpp is left out
     #[arg(long)]
     python: Option<PathBuf>,
+    /// A Python that has ik-llama-cpp-python; without it ik_llama.cpp is left out
+    #[arg(long)]
+    ik_python: Option<PathBuf>,
     /// Leave candle out
     #[arg(long)]
     no_candle: bool,
@@ -62,6 +67,7 @@ struct Rates {
 enum Engine {
     Barre,
     Llama,
+    IkLlama,
     Candle,
 }
 
@@ -70,6 +76,7 @@ impl Engine {
         match self {
             Self::Barre => "barre",
             Self::Llama => "llama.cpp",
+            Self::IkLlama => "ik_llama.cpp",
             Self::Candle => "candle",
         }
     }
@@ -89,10 +96,14 @@ impl Engine {
                 }
                 command
             }
-            Self::Llama => {
-                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("llama.py");
-                let mut command = Command::new(args.python.as_ref().ok_or("no Python")?);
-                command.arg(script).arg(model).args([&threads, &prompt, &decoded]);
+            Self::Llama | Self::IkLlama => {
+                let (python, script) = match self {
+                    Self::Llama => (&args.python, "llama.py"),
+                    _ => (&args.ik_python, "ik_llama.py"),
+                };
+                let mut command = Command::new(python.as_ref().ok_or("no Python")?);
+                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+                command.arg(model).args([&threads, &prompt, &decoded]);
                 command
             }
             Self::Candle => {
@@ -129,9 +140,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let mut others = Vec::new();
-    match args.python {
-        Some(_) => others.push(Engine::Llama),
-        None => eprintln!("without --python, llama.cpp is left out"),
+    for (python, option, engine) in
+        [(&args.python, "--python", Engine::Llama), (&args.ik_python, "--ik-python", Engine::IkLlama)]
+    {
+        match python {
+            Some(_) => others.push(engine),
+            None => eprintln!("without {option}, {} is left out", engine.name()),
+        }
     }
     if !args.no_candle {
         others.push(Engine::Candle);
