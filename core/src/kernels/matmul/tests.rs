@@ -319,6 +319,12 @@ fn tables() -> Vec<(&'static str, Table, &'static matvec::Table)> {
             }
         }
     }
+    // For emulators: a CPU with one more than another need not repeat what passed there.
+    if let Ok(held) = std::env::var("BARRE_TEST_ISAS") {
+        println!("BARRE_TEST_ISAS={held}: the others are left out");
+        tables.retain(|(name, ..)| held.split(',').any(|held| held == *name));
+        assert!(!tables.is_empty(), "none of {held} is here");
+    }
     tables
 }
 
