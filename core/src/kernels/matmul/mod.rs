@@ -244,6 +244,7 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                     let token =
                         |i: usize| unsafe { acts.token_unchecked(first_token + (t + i).min(count - 1)) };
                     let most = if N == UNIT_STEPS { I::TOKENS } else { I::SMALL_TOKENS };
+                    let group_first = t;
                     t += if most == 6 && count - t > 4 {
                         group::<I, F, R, B, N, 6>(isa, panel, unit, unit_count, token, &mut tile[t..])
                     } else if most >= 4 && count - t > 2 {
@@ -253,6 +254,15 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                     } else {
                         group::<I, F, R, B, N, 1>(isa, panel, unit, unit_count, token, &mut tile[t..])
                     };
+                    // Where the results go, rows far apart, soon after the last unit.
+                    if first + unit_count == row_blocks {
+                        for t in group_first..t.min(count) {
+                            let to: *const u8 = out.row_mut(first_token + t)[first_row..].as_ptr().cast();
+                            for line in 0..(4 * R).div_ceil(64) {
+                                isa.prefetch(to.wrapping_add(64 * line));
+                            }
+                        }
+                    }
                 }
             }
             for (t, sums) in tile[..count].iter().enumerate() {
