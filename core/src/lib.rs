@@ -45,6 +45,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod array;
 mod aside;
 pub mod constrain;
 pub mod gguf;

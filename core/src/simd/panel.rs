@@ -1,5 +1,7 @@
 //! What the batch multiplication needs of an instruction set: vectors whose lanes are the rows of a panel.
 
+use crate::array::map;
+
 /// Runs the body for each step below `$steps`, at most 8, in straight code: the end of so short a loop would be
 /// mispredicted as often as not.
 macro_rules! unrolled {
@@ -236,6 +238,7 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 }
 
 /// The 32 bytes at `at` of a block.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 pub(super) fn run<const B: usize>(block: &[u8; B], at: usize) -> &[u8; 32] {
     block[at..].first_chunk().expect("a run lies in its block")
@@ -258,9 +261,9 @@ pub(super) fn fold_groups<I: PanelIsa<R>, const R: usize, const S: usize, const 
     group_steps: usize,
 ) -> [I::Ints; T] {
     let mut isum = [isa.splat_i32(0); T];
-    let q = q.map(|q| q.as_chunks::<S>().0);
+    let q = map(&q, |q| q.as_chunks::<S>().0);
     for (part, w) in w.as_chunks::<S>().0.iter().enumerate() {
-        isa.fold_dots(&mut isum, w, q.map(|q| &q[part]), Some(&scales[part * S / group_steps]));
+        isa.fold_dots(&mut isum, w, map(&q, |q| &q[part]), Some(&scales[part * S / group_steps]));
     }
     isum
 }

@@ -1,5 +1,6 @@
 //! Rows of F32, F16 and BF16 weights.
 
+use crate::array::from_fn;
 use crate::part::{copy, part_mut};
 use crate::quant::Q8_0Block;
 use crate::simd::lanes::{LANES, Lanes, padded};
@@ -116,7 +117,7 @@ fn dot_rows<L: Lanes, W: FloatFormat, const R: usize>(
 ) -> [L::F; R] {
     let row_bytes = rows.len() / R;
     let unit_bytes = W::BYTES * LANES;
-    let split: [_; R] = core::array::from_fn(|r| W::units(&rows[r * row_bytes..][..row_bytes]));
+    let split: [_; R] = from_fn(|r| W::units(&rows[r * row_bytes..][..row_bytes]));
     let units = split.map(|(units, _)| &units[..xs.len()]);
     // The present rows are read side by side, so what is next begins after them.
     let ahead = rows.len().max(AHEAD);

@@ -1,6 +1,7 @@
 //! The formats with super-blocks of 256 weights.
 
 use super::format::{Groups, PanelFormat, SIGNED_BYTES, Term, half};
+use crate::array::{from_fn, map};
 use crate::quant::SUPER_BLOCK_LEN;
 
 type Weights = [[u8; 4]; SUPER_BLOCK_LEN / 4];
@@ -46,10 +47,10 @@ impl PanelFormat<84, 64> for Q2K {
 
     #[inline(always)]
     fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
-        let halves = columns[C - 9].map(u32::from_le_bytes);
+        let halves = map(&columns[C - 9], u32::from_le_bytes);
         for n in 0..2 {
             for j in 0..8 {
-                let packed = columns[C - 32 + 8 * n + j].map(u32::from_le_bytes);
+                let packed = map(&columns[C - 32 + 8 * n + j], u32::from_le_bytes);
                 put(&mut columns[32 * n + j], |r| packed[r] & TWO_BITS);
                 put(&mut columns[32 * n + 8 + j], |r| packed[r] >> 2 & TWO_BITS);
                 put(&mut columns[32 * n + 16 + j], |r| packed[r] >> 4 & TWO_BITS);
@@ -57,7 +58,7 @@ impl PanelFormat<84, 64> for Q2K {
             }
         }
         let mut part = |i: usize| {
-            let both = columns[C - 8 + i].map(u32::from_le_bytes);
+            let both = map(&columns[C - 8 + i], u32::from_le_bytes);
             put(&mut columns[C - 8 + i], |r| both[r] & FOUR_BITS);
             put(&mut columns[C - 4 + i], |r| both[r] >> 4 & FOUR_BITS);
         };
@@ -65,7 +66,7 @@ impl PanelFormat<84, 64> for Q2K {
         part(1);
         part(2);
         part(3);
-        [halves.map(|x| x & 0xffff), halves.map(|x| x >> 16)]
+        [map(&halves, |x| x & 0xffff), map(&halves, |x| x >> 16)]
     }
 
     #[inline(always)]
@@ -100,10 +101,10 @@ impl PanelFormat<110, 64> for Q3K {
     fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], offset: u8) -> [[u32; R]; 2] {
         const THIRD_BIT: u32 = 0x0404_0404;
         // The weights' third bits, whose columns become weights; set where a weight is not negative.
-        let bits: [[u32; R]; 8] = core::array::from_fn(|j| columns[C - 32 + j].map(u32::from_le_bytes));
+        let bits: [[u32; R]; 8] = from_fn(|j| map(&columns[C - 32 + j], u32::from_le_bytes));
         for n in 0..2 {
             for j in 0..8 {
-                let packed = columns[C - 24 + 8 * n + j].map(u32::from_le_bytes);
+                let packed = map(&columns[C - 24 + 8 * n + j], u32::from_le_bytes);
                 let (at, bits) = (32 * n + j, &bits[j]);
                 let weight = |r: usize, s: usize| {
                     let third = bits[r] >> (4 * n + s) << 2 & THIRD_BIT;
@@ -115,9 +116,9 @@ impl PanelFormat<110, 64> for Q3K {
                 put(&mut columns[at + 24], |r| weight(r, 3));
             }
         }
-        let tail = |i: usize| columns[C - 8 + i].map(u32::from_le_bytes);
+        let tail = |i: usize| map(&columns[C - 8 + i], u32::from_le_bytes);
         let (a, b, c) = (halfway(tail(4), tail(5)), halfway(tail(5), tail(6)), halfway(tail(6), tail(7)));
-        let d = tail(7).map(|x| x >> 16);
+        let d = map(&tail(7), |x| x >> 16);
         let scale = |low: u32, high: u32| less(low & FOUR_BITS | (high & TWO_BITS) << 4, 32);
         put(&mut columns[C - 8], |r| scale(a[r], c[r]));
         put(&mut columns[C - 7], |r| scale(b[r], c[r] >> 2));
@@ -165,7 +166,7 @@ impl PanelFormat<144, 64> for Q4K {
     fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
         for m in 0..4 {
             for j in 0..8 {
-                let packed = columns[C - 40 + 8 * m + j].map(u32::from_le_bytes);
+                let packed = map(&columns[C - 40 + 8 * m + j], u32::from_le_bytes);
                 put(&mut columns[16 * m + j], |r| packed[r] & FOUR_BITS);
                 put(&mut columns[16 * m + 8 + j], |r| packed[r] >> 4 & FOUR_BITS);
             }
@@ -199,10 +200,10 @@ impl PanelFormat<176, 64> for Q5K {
     fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
         const ONE_BIT: u32 = 0x0101_0101;
         // The weights' fifth bits, whose columns become weights.
-        let bits: [[u32; R]; 8] = core::array::from_fn(|j| columns[C - 48 + j].map(u32::from_le_bytes));
+        let bits: [[u32; R]; 8] = from_fn(|j| map(&columns[C - 48 + j], u32::from_le_bytes));
         for m in 0..4 {
             for j in 0..8 {
-                let packed = columns[C - 40 + 8 * m + j].map(u32::from_le_bytes);
+                let packed = map(&columns[C - 40 + 8 * m + j], u32::from_le_bytes);
                 for r in 0..R {
                     let (w, bits) = (packed[r], bits[j][r] >> (2 * m));
                     let (low, high) = (bits & ONE_BIT, bits >> 1 & ONE_BIT);
@@ -248,7 +249,7 @@ impl PanelFormat<210, 64> for Q6K {
         const TWO: u32 = TWO_BITS << 4;
         for n in 0..2 {
             for j in 0..8 {
-                let packed = |i: usize| columns[C - 56 + i + j].map(u32::from_le_bytes);
+                let packed = |i: usize| map(&columns[C - 56 + i + j], u32::from_le_bytes);
                 let (a, b, high) = (packed(16 * n), packed(16 * n + 8), packed(32 + 8 * n));
                 let at = 32 * n + j;
                 let bits = |low: u32, high: u32| less(low & FOUR_BITS | high & TWO, offset);
@@ -258,8 +259,8 @@ impl PanelFormat<210, 64> for Q6K {
                 put(&mut columns[at + 24], |r| bits(b[r] >> 4, high[r] >> 2));
             }
         }
-        let tail = |i: usize| columns[C - 8 + i].map(u32::from_le_bytes);
-        let d = tail(7).map(|x| x >> 16);
+        let tail = |i: usize| map(&columns[C - 8 + i], u32::from_le_bytes);
+        let d = map(&tail(7), |x| x >> 16);
         let (a, b) = (halfway(tail(3), tail(4)), halfway(tail(4), tail(5)));
         let (c, e) = (halfway(tail(5), tail(6)), halfway(tail(6), tail(7)));
         put(&mut columns[C - 8], |r| a[r]);
@@ -342,7 +343,7 @@ fn two_bits(q: &[u8], to: &mut Weights) {
 fn header<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
     let mut floats = [[0; R]; 2];
     for r in 0..R {
-        let [d, a, b, c] = core::array::from_fn(|i| u32::from_le_bytes(columns[C - 8 + i][r]));
+        let [d, a, b, c] = from_fn(|i| u32::from_le_bytes(columns[C - 8 + i][r]));
         floats[0][r] = d & 0xffff;
         floats[1][r] = d >> 16;
         let [[low, high], [min_low, min_high]] = six_bits(a, b, c);

@@ -2,6 +2,7 @@
 
 use super::format::{PanelFormat, SIGNED_BYTES, Term};
 use super::panel::{Panel, UNIT_STEPS};
+use crate::array::map;
 use crate::kernels::ActToken;
 use crate::simd::panel::PanelIsa;
 
@@ -33,9 +34,9 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
     // Where the tokens' next blocks are.
     let first = unit * (UNIT_STEPS / N);
     let block_sums = 4 * N / sum_len(N);
-    let mut q_at = tokens.map(|token| held(token.q.as_ptr().wrapping_add(4 * N * first)));
-    let mut sums_at = tokens.map(|token| held(token.sums.as_ptr().wrapping_add(block_sums * first)));
-    let mut d_at = tokens.map(|token| held(token.d.as_ptr().wrapping_add(first)));
+    let mut q_at = map(&tokens, |token| held(token.q.as_ptr().wrapping_add(4 * N * first)));
+    let mut sums_at = map(&tokens, |token| held(token.sums.as_ptr().wrapping_add(block_sums * first)));
+    let mut d_at = map(&tokens, |token| held(token.d.as_ptr().wrapping_add(first)));
     let keep = N <= I::KEPT_STEPS;
     let mut kept = [isa.splat_f32(0.0); T];
     if keep {
@@ -48,7 +49,7 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
         let mut msum = isum;
         for plane in 0..P {
             // SAFETY: a token has the digits of `P` times the blocks of a row, of which the next `count` are left.
-            let q: [&[[i8; 4]; N]; T] = q_at.map(|q| unsafe { &*q.add(plane * k).cast() });
+            let q: [&[[i8; 4]; N]; T] = map(&q_at, |q| unsafe { &*q.add(plane * k).cast() });
             // Tokens lie far apart, which hardware does not foresee: ask for the next group's digits.
             for q in q {
                 let at: *const u8 = q.as_ptr().cast();
@@ -57,8 +58,9 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
                 }
             }
             // SAFETY: and as many sums a block, in as many planes, as the form of the activations has.
-            let sums = sums_at
-                .map(|sums| unsafe { core::slice::from_raw_parts(sums.add(sum_count * plane), block_sums) });
+            let sums = map(&sums_at, |sums| unsafe {
+                core::slice::from_raw_parts(sums.add(sum_count * plane), block_sums)
+            });
             let (ints, mins) = sums_of_plane::<I, F, R, B, N, T>(isa, panel, b, q, sums);
             if plane == 0 {
                 for t in 0..T {
@@ -90,9 +92,9 @@ pub(super) fn multiply<I, F, const R: usize, const B: usize, const N: usize, con
                 isa.store_f32(isa.add_f32(isa.load_f32(&tile[t]), term), &mut tile[t]);
             }
         }
-        q_at = q_at.map(|q| held(q.wrapping_add(4 * N)));
-        sums_at = sums_at.map(|sums| held(sums.wrapping_add(block_sums)));
-        d_at = d_at.map(|d| held(d.wrapping_add(1)));
+        q_at = map(&q_at, |q| held(q.wrapping_add(4 * N)));
+        sums_at = map(&sums_at, |sums| held(sums.wrapping_add(block_sums)));
+        d_at = map(&d_at, |d| held(d.wrapping_add(1)));
     }
     if keep {
         for (kept, sums) in kept.into_iter().zip(tile) {
@@ -137,19 +139,19 @@ where
 {
     let mut isum = [isa.splat_i32(0); T];
     if F::GROUP_STEPS == 4 {
-        let q = q.map(|q| q.as_chunks::<4>().0);
+        let q = map(&q, |q| q.as_chunks::<4>().0);
         for (g, w) in w.as_chunks::<4>().0.iter().enumerate() {
-            let part = isa.dots(isa.parts(), w, q.map(|q| &q[g]));
+            let part = isa.dots(isa.parts(), w, map(&q, |q| &q[g]));
             isum = isa.fold_all_scaled(isum, part, &panel.scales[g]);
         }
     } else {
         let mut part = isa.parts();
-        let q = q.map(|q| q.as_chunks::<8>().0);
+        let q = map(&q, |q| q.as_chunks::<8>().0);
         for (g, w) in w.as_chunks::<8>().0.iter().enumerate() {
             if F::GROUP_STEPS == 8 && g > 0 {
                 part = isa.parts();
             }
-            part = isa.dots(part, w, q.map(|q| &q[g]));
+            part = isa.dots(part, w, map(&q, |q| &q[g]));
             if F::GROUP_STEPS < N {
                 isum = isa.fold_all_scaled(isum, part, &panel.scales[g]);
             }
@@ -175,7 +177,7 @@ where
     I: PanelIsa<R>,
     F: PanelFormat<B, N>,
 {
-    let sums = sums.map(|sums| sums.first_chunk::<16>().expect("a super-block has 16 sums"));
+    let sums = map(&sums, |sums| sums.first_chunk::<16>().expect("a super-block has 16 sums"));
     match F::GROUP_STEPS {
         8 => isa.dot_all_pairs::<4, T>(acc, c, sums),
         _ => isa.dot_all_pairs::<8, T>(acc, c, sums),
@@ -198,9 +200,9 @@ where
         return isa.fold_groups::<S, N, T>(w, q, &panel.scales, F::GROUP_STEPS);
     }
     let mut isum = [isa.splat_i32(0); T];
-    let q = q.map(|q| q.as_chunks::<S>().0);
+    let q = map(&q, |q| q.as_chunks::<S>().0);
     for (part, w) in w.as_chunks::<S>().0.iter().enumerate() {
-        isa.fold_dots(&mut isum, w, q.map(|q| &q[part]), None);
+        isa.fold_dots(&mut isum, w, map(&q, |q| &q[part]), None);
     }
     isum
 }
@@ -226,9 +228,9 @@ where
         isum = signed_sums::<I, F, R, B, N, T>(isa, panel, w, q);
     } else if F::MAX_STORED == SIGNED_BYTES {
         let mut part = [isa.wide_part(); T];
-        let q = q.map(|q| q.as_chunks::<8>().0);
+        let q = map(&q, |q| q.as_chunks::<8>().0);
         for (i, w) in w.as_chunks::<8>().0.iter().enumerate() {
-            part = isa.wide_dots(part, w, q.map(|q| &q[i]));
+            part = isa.wide_dots(part, w, map(&q, |q| &q[i]));
         }
         for t in 0..T {
             isum[t] = isa.wide_sum(part[t]);

@@ -30,6 +30,7 @@ mod tiles;
 
 use super::table::compiled;
 use super::{Acts, Mode, OutCols};
+use crate::array::from_fn;
 use crate::quant::WeightFormat;
 use crate::simd::panel::PanelIsa;
 use blocks::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
@@ -231,7 +232,7 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
         for first_row in (0..rows).step_by(R) {
             // The last panel repeats the last row, and what is asked for behind it is that row too.
             let row = |r: usize| &blocks[(first_row + r).min(rows - 1) * row_blocks..][..row_blocks];
-            let panel_rows = core::array::from_fn(row);
+            let panel_rows = from_fn(row);
             tile.fill([0.0; R]);
             for unit in 0..row_blocks.div_ceil(unit_blocks) {
                 let first = unit * unit_blocks;
@@ -254,8 +255,8 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                     } else {
                         group::<I, F, R, B, N, 1>(isa, panel, unit, unit_count, token, &mut tile[t..])
                     };
-                    // Where the results go, rows far apart, soon after the last unit.
-                    if first + unit_count == row_blocks {
+                    // Where the results go, rows far apart, soon after the last unit. Only here `prefetch` is an instruction.
+                    if cfg!(target_arch = "x86_64") && first + unit_count == row_blocks {
                         for t in group_first..t.min(count) {
                             let to: *const u8 = out.row_mut(first_token + t)[first_row..].as_ptr().cast();
                             for line in 0..(4 * R).div_ceil(64) {
@@ -292,7 +293,7 @@ where
     F: PanelFormat<B, N>,
 {
     let tile = tile.first_chunk_mut().expect("the tile has room for whole groups of tokens");
-    let tokens = core::array::from_fn(token);
+    let tokens = from_fn(token);
     match tokens[0].planes {
         1 => micro::multiply::<I, F, R, B, N, T, 1>(isa, panel, unit, count, tokens, tile),
         _ => {

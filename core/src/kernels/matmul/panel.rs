@@ -1,6 +1,7 @@
 //! A panel: one unit of some rows, unpacked and transposed.
 
 use super::format::{PanelFormat, SIGNED_BYTES, Term, half_to_single};
+use crate::array::map;
 use crate::simd::panel::{PanelIsa, pair};
 
 /// Steps of four weights in a unit: a super-block, or eight blocks of 32.
@@ -53,7 +54,7 @@ impl<const R: usize> Panel<R> {
         let scaled = F::GROUP_STEPS < N;
         let by_columns = I::COLUMNS && !F::RUNS.is_empty();
         if by_columns {
-            self.unpack_runs::<I, F, B, N>(isa, &rows.map(|blocks| &blocks[first]));
+            self.unpack_runs::<I, F, B, N>(isa, &map(rows, |blocks| &blocks[first]));
         }
         // The next unit, or the next panel's first, which hardware does not see coming in so many streams at once.
         let ask = |next: &[u8; B]| {
@@ -108,8 +109,8 @@ impl<const R: usize> Panel<R> {
             isa.transpose_run(blocks, at, columns);
         }
         let [d, m] = F::unpack(&mut self.columns, if I::SIGNED { F::OFFSET as u8 } else { 0 });
-        self.d[0] = d.map(f32::from_bits);
-        self.m[0] = m.map(f32::from_bits);
+        self.d[0] = map(&d, f32::from_bits);
+        self.m[0] = map(&m, f32::from_bits);
     }
 
     /// Unpacks the blocks of row `r`.
@@ -132,7 +133,7 @@ impl<const R: usize> Panel<R> {
             };
             if offset != 0 {
                 for w in weights.as_flattened_mut().as_chunks_mut::<16>().0 {
-                    *w = w.map(|w| w.wrapping_add(offset as u8));
+                    *w = map(w, |w| w.wrapping_add(offset as u8));
                 }
             }
             let [d, m] = F::floats(block);

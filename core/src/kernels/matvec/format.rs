@@ -1,5 +1,6 @@
 //! What a format tells the kernel: how a block becomes integers, and eight blocks' integers become terms.
 
+use crate::array::from_fn;
 use crate::kernels::{ActToken, WRAP};
 use crate::part::holds;
 use crate::simd::ints::{Ints, STEP};
@@ -68,13 +69,13 @@ impl<I: Ints, const P: usize> BlockInts<I, P> {
 /// The scales `d`.
 #[inline(always)]
 pub(super) fn scale<I: Ints, const P: usize>(isa: I, t: &[BlockInts<I, P>; STEP]) -> I::Floats {
-    isa.halves(&core::array::from_fn(|i| t[i].d as u16))
+    isa.halves(&from_fn(|i| t[i].d as u16))
 }
 
 /// The minimums `m`, or their scales.
 #[inline(always)]
 pub(super) fn min<I: Ints, const P: usize>(isa: I, t: &[BlockInts<I, P>; STEP]) -> I::Floats {
-    isa.halves(&core::array::from_fn(|i| (t[i].d >> 16) as u16))
+    isa.halves(&from_fn(|i| (t[i].d >> 16) as u16))
 }
 
 /// `isum` of every block, as `fix(plane, sums)` corrects it, planes joined.
@@ -85,14 +86,14 @@ pub(super) fn isum<I: Ints, const P: usize>(
     fix: impl Fn(usize, I::Eight) -> I::Eight,
 ) -> I::Floats {
     let none = isa.sums(0);
-    join(isa, P, |p| fix(p, isa.reduce(&core::array::from_fn(|i| *t[i].isum.get(p).unwrap_or(&none)))))
+    join(isa, P, |p| fix(p, isa.reduce(&from_fn(|i| *t[i].isum.get(p).unwrap_or(&none)))))
 }
 
 /// `msum` of every block, planes joined.
 #[inline(always)]
 pub(super) fn msum<I: Ints, const P: usize>(isa: I, t: &[BlockInts<I, P>; STEP]) -> I::Floats {
     let none = isa.sums(0);
-    join(isa, P, |p| isa.reduce(&core::array::from_fn(|i| *t[i].msum.get(p).unwrap_or(&none))))
+    join(isa, P, |p| isa.reduce(&from_fn(|i| *t[i].msum.get(p).unwrap_or(&none))))
 }
 
 /// `f = f·256 + i`, most significant plane first; one plane is its own integer.

@@ -18,6 +18,7 @@ mod rows;
 
 use super::table::compiled;
 use super::{ActToken, Mode};
+use crate::array::from_fn;
 use crate::part::{cut_mut, part};
 use crate::quant::WeightFormat;
 use crate::simd::ints::{Ints, STEP};
@@ -151,7 +152,7 @@ fn rows<I: Ints, F: Format<I>, const P: usize>(
         let count = out.len() * blocks;
         let (steps, rest) = F::stream(weights).0.as_chunks::<STEP>();
         // What is not there is computed as the first block again; the room behind the terms takes that.
-        let last_step = rest.first().map(|first| core::array::from_fn(|i| rest.get(i).unwrap_or(first)));
+        let last_step = rest.first().map(|first| from_fn(|i| rest.get(i).unwrap_or(first)));
         if cfg!(any(feature = "batch", target_arch = "x86_64")) {
             let (full, last) = cut_mut(terms, steps.len() * STEP);
             for (stream, terms) in steps.iter().zip(full.as_chunks_mut().0) {
@@ -234,7 +235,7 @@ fn add_up<I: Ints>(isa: I, terms: &[f32], blocks: usize, out: &mut [f32]) {
         let mut sums = isa.splat(0.0);
         for b in (0..blocks / STEP * STEP).step_by(STEP) {
             // SAFETY: `terms` is eight rows of `blocks`, of which at least eight are left from `b` on.
-            let rows = core::array::from_fn(|r| unsafe { &*start.add(r * blocks + b).cast() });
+            let rows = from_fn(|r| unsafe { &*start.add(r * blocks + b).cast() });
             sums = isa.add_in_order(sums, rows);
         }
         isa.store(sums, out);

@@ -1,6 +1,7 @@
 //! Sixteen f32 in two registers.
 
 use super::Avx2;
+use crate::array::from_fn;
 use crate::simd::isa_ops;
 use crate::simd::lanes::{Lanes, ROUND};
 use core::arch::x86_64::*;
@@ -72,8 +73,8 @@ fn columns(rows: [&[f32; 4]; 8]) -> [__m256; 4] {
 #[inline]
 pub(in crate::simd) fn transpose(rows: [&[f32; 16]; 16], to: &mut [[f32; 16]; 16]) {
     for (quarter, to) in to.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let [low, high] = [0, 8]
-            .map(|first| columns(core::array::from_fn(|j| &rows[first + j].as_chunks::<4>().0[quarter])));
+        let [low, high] =
+            [0, 8].map(|first| columns(from_fn(|j| &rows[first + j].as_chunks::<4>().0[quarter])));
         for ((low, high), to) in low.into_iter().zip(high).zip(to) {
             // SAFETY: the reference covers 16 floats, of which each store writes 8; storeu needs no alignment.
             unsafe {

@@ -2,6 +2,7 @@
 
 use super::Avx2;
 use super::four::{groups4_2_twice, groups4_4, groups4_4_twice, groups4_8, pairs4, wide4};
+use crate::array::{from_fn, map};
 use crate::simd::isa_ops;
 use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs, run, wide_dots};
 use core::arch::x86_64::*;
@@ -80,7 +81,7 @@ pub(crate) fn transpose<const R: usize, const C: usize, const D: usize>(
     for (c, to) in panel[..columns].as_chunks_mut().0.iter_mut().enumerate() {
         for row in (0..R).step_by(8) {
             let run = |i: usize| rows[row + i].as_flattened()[32 * c..].first_chunk().expect("whole squares");
-            square(core::array::from_fn(run), to, row);
+            square(from_fn(run), to, row);
         }
     }
 }
@@ -118,7 +119,7 @@ impl PanelIsa<R> for Avx2 {
     ) {
         for row in [0, 8] {
             // SAFETY: a value of this type exists only where the feature is available.
-            unsafe { square(core::array::from_fn(|i| run(blocks[row + i], at)), columns, row) };
+            unsafe { square(from_fn(|i| run(blocks[row + i], at)), columns, row) };
         }
     }
 
@@ -134,7 +135,7 @@ impl PanelIsa<R> for Avx2 {
             return fold_groups::<_, R, S, N, T>(self, w, q, scales, group_steps);
         }
         let (w, q): (_, &[_; 4]) = (all(w), all(&q));
-        let q = q.map(|q| all(q));
+        let q = map(q, |q| all(q));
         // SAFETY: a value of this type exists only where the feature is available.
         let sums = unsafe {
             match (S, group_steps) {
@@ -158,7 +159,7 @@ impl PanelIsa<R> for Avx2 {
         if T != 4 || P != 4 {
             return dot_all_pairs::<_, R, P, T>(self, acc, c, sums);
         }
-        let s: [_; T] = core::array::from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
+        let s: [_; T] = from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
         // SAFETY: a value of this type exists only where the feature is available.
         let sums = unsafe { pairs4(*all(&acc), c, all(&s)) };
         *all(&sums)
@@ -182,7 +183,7 @@ impl PanelIsa<R> for Avx2 {
 
     isa_ops! { Avx2, "avx2,fma,f16c";
         fn weights(w: &[[u8; 4]; R]) -> Pair { load(w) }
-        fn digits(q: [i8; 4]) -> __m256i { _mm256_set1_epi32(i32::from_le_bytes(q.map(|q| q as u8))) }
+        fn digits(q: [i8; 4]) -> __m256i { _mm256_set1_epi32(i32::from_le_bytes(map(&q, |q| q as u8))) }
 
         fn part() -> Pair { [_mm256_setzero_si256(); 2] }
         fn dot(p: Pair, w: Pair, q: __m256i) -> Pair {
@@ -234,7 +235,7 @@ impl PanelIsa<R> for Avx2 {
 
         fn to_f32(x: Pair) -> [__m256; 2] { [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])] }
         fn splat_f32(x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
-        fn load_f32(x: &[f32; R]) -> [__m256; 2] { load(x).map(|x| _mm256_castsi256_ps(x)) }
+        fn load_f32(x: &[f32; R]) -> [__m256; 2] { map(&load(x), |x| _mm256_castsi256_ps(x)) }
         fn store_f32(x: [__m256; 2], to: &mut [f32; R]) {
             // SAFETY: the array spans 16 floats; the stores cover its two halves and need no alignment.
             unsafe {

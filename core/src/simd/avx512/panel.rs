@@ -2,6 +2,7 @@
 
 use super::Avx512;
 use super::six::{groups6_4, groups6_8, pairs6_4, pairs6_8};
+use crate::array::{from_fn, map};
 use crate::simd::avx2::transpose;
 use crate::simd::isa_ops;
 use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs, run};
@@ -94,7 +95,7 @@ impl PanelIsa<R> for Avx512 {
     ) {
         for row in [0, 16] {
             // SAFETY: a value of this type exists only where the features are available.
-            unsafe { columns_of_16(core::array::from_fn(|i| run(blocks[row + i], at)), columns, row) };
+            unsafe { columns_of_16(from_fn(|i| run(blocks[row + i], at)), columns, row) };
         }
     }
 
@@ -113,8 +114,8 @@ impl PanelIsa<R> for Avx512 {
         // SAFETY: a value of this type exists only where the feature is available.
         let sums = unsafe {
             match S {
-                8 => groups6_8(w, q.map(|q| all(q)), scales),
-                _ => groups6_4(w, q.map(|q| all(q)), scales),
+                8 => groups6_8(w, map(q, |q| all(q)), scales),
+                _ => groups6_4(w, map(q, |q| all(q)), scales),
             }
         };
         *all(&sums)
@@ -130,7 +131,7 @@ impl PanelIsa<R> for Avx512 {
         if T != 6 {
             return dot_all_pairs::<_, R, P, T>(self, acc, c, sums);
         }
-        let s: [_; T] = core::array::from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
+        let s: [_; T] = from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
         // SAFETY: a value of this type exists only where the feature is available.
         let sums = unsafe {
             match P {
@@ -143,7 +144,7 @@ impl PanelIsa<R> for Avx512 {
 
     isa_ops! { Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c";
         fn weights(w: &[[u8; 4]; R]) -> Pair { load(w) }
-        fn digits(q: [i8; 4]) -> __m512i { _mm512_set1_epi32(i32::from_le_bytes(q.map(|q| q as u8))) }
+        fn digits(q: [i8; 4]) -> __m512i { _mm512_set1_epi32(i32::from_le_bytes(map(&q, |q| q as u8))) }
 
         fn part() -> Pair { [_mm512_setzero_si512(); 2] }
         fn dot(p: Pair, w: Pair, q: __m512i) -> Pair {
@@ -173,7 +174,7 @@ impl PanelIsa<R> for Avx512 {
 
         fn to_f32(x: Pair) -> [__m512; 2] { [_mm512_cvtepi32_ps(x[0]), _mm512_cvtepi32_ps(x[1])] }
         fn splat_f32(x: f32) -> [__m512; 2] { [_mm512_set1_ps(x); 2] }
-        fn load_f32(x: &[f32; R]) -> [__m512; 2] { load(x).map(|x| _mm512_castsi512_ps(x)) }
+        fn load_f32(x: &[f32; R]) -> [__m512; 2] { map(&load(x), |x| _mm512_castsi512_ps(x)) }
         fn store_f32(x: [__m512; 2], to: &mut [f32; R]) {
             // SAFETY: the array spans 32 floats; the stores cover its two halves and need no alignment.
             unsafe {

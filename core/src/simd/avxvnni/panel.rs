@@ -2,6 +2,7 @@
 
 use super::AvxVnni;
 use super::six::{groups6_4, groups6_8, pairs6};
+use crate::array::{from_fn, map};
 use crate::simd::avx2::Avx2;
 use crate::simd::isa_ops;
 use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs};
@@ -70,8 +71,8 @@ impl PanelIsa<R> for AvxVnni {
         // SAFETY: a value of this type exists only where the feature is available.
         let sums = unsafe {
             match S {
-                8 => groups6_8(w, q.map(|q| all(q)), scales),
-                _ => groups6_4(w, q.map(|q| all(q)), scales),
+                8 => groups6_8(w, map(q, |q| all(q)), scales),
+                _ => groups6_4(w, map(q, |q| all(q)), scales),
             }
         };
         *all(&sums)
@@ -88,7 +89,7 @@ impl PanelIsa<R> for AvxVnni {
         if T != 6 || P != 4 {
             return dot_all_pairs::<_, R, P, T>(self, acc, c, sums);
         }
-        let s: [_; T] = core::array::from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
+        let s: [_; T] = from_fn(|t| in_pairs::<_, R, P>(self, sums[t]));
         // SAFETY: a value of this type exists only where the feature is available.
         let sums = unsafe { pairs6(*all(&acc), c, all(&s)) };
         *all(&sums)

@@ -1,6 +1,7 @@
 //! Panels of 8 rows, in pairs of registers of 4, for CPUs without the dot product instructions.
 
 use super::Neon;
+use crate::array::from_fn;
 use crate::simd::isa_ops;
 use crate::simd::panel::{PanelIsa, run};
 use core::arch::aarch64::*;
@@ -45,7 +46,7 @@ pub(crate) fn transpose<const C: usize, const D: usize>(
     for (c, to) in panel[first..end].as_chunks_mut().0.iter_mut().enumerate() {
         for row in [0, 4] {
             let run = |i: usize| rows[row + i].as_flattened()[4 * first + 16 * c..].first_chunk();
-            square(core::array::from_fn(|i| run(i).expect("whole squares")), to, row);
+            square(from_fn(|i| run(i).expect("whole squares")), to, row);
         }
     }
 }
@@ -60,7 +61,7 @@ pub(crate) fn transpose_run<const B: usize>(
 ) {
     for (c, to) in columns.as_chunks_mut().0.iter_mut().enumerate() {
         for row in [0, 4] {
-            square(core::array::from_fn(|i| &run(blocks[row + i], at).as_chunks().0[c]), to, row);
+            square(from_fn(|i| &run(blocks[row + i], at).as_chunks().0[c]), to, row);
         }
     }
 }

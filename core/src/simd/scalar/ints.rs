@@ -1,6 +1,7 @@
 //! 32 bytes as an array.
 
 use super::Scalar;
+use crate::array::from_fn;
 use crate::quant::float::f16_to_f32;
 use crate::simd::ints::{Ints, STEP, SubBlocks};
 
@@ -41,11 +42,11 @@ impl Ints for Scalar {
     }
     #[inline(always)]
     fn nibbles(self, p: &[u8; 16]) -> [u8; 32] {
-        core::array::from_fn(|i| if i < 16 { p[i] & 15 } else { p[i - 16] >> 4 })
+        from_fn(|i| if i < 16 { p[i] & 15 } else { p[i - 16] >> 4 })
     }
     #[inline(always)]
     fn sixteens(self, bits: u32) -> [u8; 32] {
-        core::array::from_fn(|i| ((bits >> i) & 1) as u8 * 16)
+        from_fn(|i| ((bits >> i) & 1) as u8 * 16)
     }
     #[inline(always)]
     fn and(self, a: [u8; 32], mask: u8) -> [u8; 32] {
@@ -61,7 +62,7 @@ impl Ints for Scalar {
     }
     #[inline(always)]
     fn or(self, a: [u8; 32], b: [u8; 32]) -> [u8; 32] {
-        core::array::from_fn(|i| a[i] | b[i])
+        from_fn(|i| a[i] | b[i])
     }
 
     #[inline(always)]
@@ -118,7 +119,7 @@ impl Ints for Scalar {
     }
     #[inline(always)]
     fn eight_sub_shl<const N: i32>(self, a: [i32; STEP], b: [i32; STEP]) -> [i32; STEP] {
-        core::array::from_fn(|i| a[i] - (b[i] << N))
+        from_fn(|i| a[i] - (b[i] << N))
     }
     #[inline(always)]
     fn to_f32(self, x: [i32; STEP]) -> [f32; STEP] {
@@ -138,15 +139,15 @@ impl Ints for Scalar {
     }
     #[inline(always)]
     fn add(self, a: [f32; STEP], b: [f32; STEP]) -> [f32; STEP] {
-        core::array::from_fn(|i| a[i] + b[i])
+        from_fn(|i| a[i] + b[i])
     }
     #[inline(always)]
     fn sub(self, a: [f32; STEP], b: [f32; STEP]) -> [f32; STEP] {
-        core::array::from_fn(|i| a[i] - b[i])
+        from_fn(|i| a[i] - b[i])
     }
     #[inline(always)]
     fn mul(self, a: [f32; STEP], b: [f32; STEP]) -> [f32; STEP] {
-        core::array::from_fn(|i| a[i] * b[i])
+        from_fn(|i| a[i] * b[i])
     }
     #[inline(always)]
     fn store(self, x: [f32; STEP], to: &mut [f32; STEP]) {

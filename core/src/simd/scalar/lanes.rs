@@ -1,6 +1,7 @@
 //! Sixteen f32 in an array: the oracle of the other instruction sets.
 
 use super::Scalar;
+use crate::array::from_fn;
 use crate::quant::float::{bf16_to_f32, f16_to_f32, f32_to_f16};
 use crate::simd::lanes::{Lanes, ROUND};
 
@@ -8,7 +9,7 @@ type F = [f32; 16];
 
 #[inline(always)]
 fn zip(a: F, b: F, op: impl Fn(f32, f32) -> f32) -> F {
-    core::array::from_fn(|i| op(a[i], b[i]))
+    from_fn(|i| op(a[i], b[i]))
 }
 
 #[inline(always)]
@@ -42,7 +43,7 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn load_f32(self, p: &[u8; 64]) -> F {
-        core::array::from_fn(|i| f32::from_le_bytes([p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]]))
+        from_fn(|i| f32::from_le_bytes([p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]]))
     }
 
     #[inline(always)]

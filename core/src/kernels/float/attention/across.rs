@@ -4,6 +4,7 @@
 //! lanes by the load itself.
 
 use super::{KvHead, Unit, units_of, widen};
+use crate::array::from_fn;
 use crate::part::{copy, cut_mut, holds, part, part_mut};
 use crate::simd::lanes::{LANES, Lanes};
 
@@ -48,7 +49,7 @@ pub(super) fn score_block<L: Lanes>(
             #[allow(unsafe_code, reason = "checks for each unit would cost half of what transposing does")]
             // SAFETY: `j` is below 16 and `u` below `units`, as `columns` is as long as `rows`: `16 · units`.
             let row = |j| unsafe { rows.get_unchecked(j * units + u) };
-            l.transpose(core::array::from_fn(row), to);
+            l.transpose(from_fn(row), to);
         }
         let columns = columns.as_chunks().0;
         for (qs, scores) in qs.chunks(QUERIES * units).zip(scores.chunks_mut(QUERIES * score_units)) {

@@ -17,6 +17,7 @@ mod operands;
 
 use super::format::{PanelFormat, Term};
 use super::{avx512, k_quants};
+use crate::array::from_fn;
 use crate::kernels::{ActToken, Acts, OutCols};
 use crate::quant::SUPER_BLOCK_LEN;
 use crate::simd::amx::Amx;
@@ -120,7 +121,7 @@ fn matmul<T: Tiles, F: PanelFormat<B, 64>, const B: usize, const P: usize>(
             for g in 0..groups {
                 // The last group repeats the last token.
                 let token = |t: usize| acts.token(first_token + (TILE * g + t).min(count - 1));
-                let tokens: [ActToken<'_>; TILE] = core::array::from_fn(token);
+                let tokens: [ActToken<'_>; TILE] = from_fn(token);
                 for (b, columns) in columns[g..].iter_mut().step_by(groups).take(slab).enumerate() {
                     columns.pack(first_block + b, &tokens, F::TERM == Term::MinusMins);
                 }
@@ -186,7 +187,7 @@ fn multiply<T: Tiles, F: PanelFormat<B, 64>, const B: usize, const P: usize, con
             tiles.pairs(&panel.mins, &columns.sums, mins);
         }
     }
-    let digits = core::array::from_fn(|g| &columns[g].quads);
+    let digits = from_fn(|g| &columns[g].quads);
     if F::TERM == Term::MinusMins {
         tiles.products::<P, G, false>(panel.planes(), digits, sums);
     } else {

@@ -2,6 +2,7 @@
 
 use super::super::format::{PanelFormat, SIGNED_BYTES, half_to_single};
 use super::{TILE, Term};
+use crate::array::from_fn;
 use crate::kernels::ActToken;
 use crate::quant::SUPER_BLOCK_LEN;
 use crate::simd::tiles::{Pairs, Quads, Rows, STEPS};
@@ -75,7 +76,7 @@ impl Panel {
             }
             if F::TERM == Term::MinusMins {
                 // Whole numbers below 64: their lower half as floats is zero, their upper half bfloat16.
-                self.mins[r] = core::array::from_fn(|g| {
+                self.mins[r] = from_fn(|g| {
                     let bits = f32::from(groups.min[g * 4 / F::GROUP_STEPS]).to_bits();
                     bits | bits >> 16
                 });
@@ -143,7 +144,7 @@ impl Columns {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     pub(super) fn pack(&mut self, block: usize, tokens: &[ActToken<'_>; TILE], sums: bool) {
         // Sixteen times four digits, four times.
-        let digits: [&[[[i8; 4]; TILE]; STEPS]; TILE] = core::array::from_fn(|t| {
+        let digits: [&[[[i8; 4]; TILE]; STEPS]; TILE] = from_fn(|t| {
             let digits = &tokens[t].q[block * SUPER_BLOCK_LEN..][..SUPER_BLOCK_LEN];
             let steps = digits.as_chunks::<4>().0.as_chunks::<TILE>().0;
             steps.first_chunk().expect("a super-block has as many steps")
@@ -164,7 +165,7 @@ impl Columns {
             }
             transpose(|t| &rows[t], &mut self.sums);
         }
-        self.d = core::array::from_fn(|t| tokens[t].d[block]);
+        self.d = from_fn(|t| tokens[t].d[block]);
     }
 }
 

@@ -12,6 +12,7 @@ mod wide;
 
 use super::format::join;
 use super::{Entry, FAR, NEAR, Table, add_up};
+use crate::array::from_fn;
 use crate::kernels::table::compiled;
 use crate::kernels::{ActToken, Mode, WRAP};
 use crate::part::{cut_mut, holds, part};
@@ -157,7 +158,7 @@ unsafe fn rows<F: Format<S, R>, const P: usize, const S: usize, const R: usize>(
         let mut column = 0;
         let (steps, rest) = stream.as_chunks();
         // What is not there is computed as the first block again; the room behind the terms takes that.
-        let last = rest.first().map(|first| core::array::from_fn(|i| *rest.get(i).unwrap_or(first)));
+        let last = rest.first().map(|first| from_fn(|i| *rest.get(i).unwrap_or(first)));
         for (step, terms) in steps.iter().chain(&last).zip(terms.as_chunks_mut().0) {
             let acts = laid.at(column)?;
             // SAFETY: the caller's.

@@ -6,6 +6,7 @@
 use super::super::{Acts, Format, join, prefetch};
 use super::products::Products;
 use super::{STEP, finished};
+use crate::array::from_fn;
 use crate::part::copy;
 use crate::quant::WeightFormat;
 use crate::simd::avx2::{Avx2, transpose_add};
@@ -85,10 +86,10 @@ impl<I: Products, const N: usize> Format<STEP, 1> for Small<I, N> {
             // (d·dy)·isum, and with minimums + (m·dy)·ysum.
             let dy = isa.floats(acts.scales);
             let half = |i: usize, at: usize| u16::from_le_bytes([blocks[i][at], blocks[i][at + 1]]);
-            let d = isa.halves(&core::array::from_fn(|i| half(i, 0)));
+            let d = isa.halves(&from_fn(|i| half(i, 0)));
             let mut term = isa.mul(isa.mul(d, dy), isum);
             if matches!(N, 20 | 24) {
-                let m = isa.halves(&core::array::from_fn(|i| half(i, 2)));
+                let m = isa.halves(&from_fn(|i| half(i, 2)));
                 term = isa.add(term, isa.mul(isa.mul(m, dy), join(isa, P, ysum)));
             }
             isa.store(term, terms);

@@ -7,6 +7,7 @@
 use super::super::{Acts, Format, join, prefetch};
 use super::products::{Products, spread};
 use super::{STEP, finished};
+use crate::array::from_fn;
 use crate::part::copy;
 use crate::quant::WeightFormat;
 use crate::simd::avx2::Avx2;
@@ -89,7 +90,7 @@ impl<I: Products, const N: usize> Super<I, N> {
         prefetch(blocks, i);
         // SAFETY: the caller's.
         unsafe {
-            let y: [&[[i8; 32]; 8]; P] = core::array::from_fn(|p| &*digits[p].as_ptr().add(i).cast());
+            let y: [&[[i8; 32]; 8]; P] = from_fn(|p| &*digits[p].as_ptr().add(i).cast());
             let mut sum = [_mm256_setzero_si256(); P];
             Self::two::<0, P>(&mut sum, &blocks[i], y, scales, i);
             Self::two::<1, P>(&mut sum, &blocks[i], y, scales, i);
