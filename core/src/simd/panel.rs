@@ -61,10 +61,10 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     type Floats: Copy;
 
     /// `panel[c][r] = rows[r][c]` for the first `columns` (a multiple of 8) columns.
-    fn transpose<const C: usize, const D: usize>(
+    fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; D],
+        panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     );
 

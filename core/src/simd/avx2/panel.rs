@@ -73,9 +73,9 @@ fn square<const R: usize>(rows: [&[u8; 32]; 8], columns: &mut [[[u8; 4]; R]; 8],
 /// `panel[c][r] = rows[r][c]` for the first `columns` (a multiple of 8) columns; `R` is a multiple of 8.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub(crate) fn transpose<const R: usize, const C: usize, const D: usize>(
+pub(crate) fn transpose<const R: usize, const C: usize>(
     rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; D],
+    panel: &mut [[[u8; 4]; R]; C],
     columns: usize,
 ) {
     for (c, to) in panel[..columns].as_chunks_mut().0.iter_mut().enumerate() {
@@ -100,10 +100,10 @@ impl PanelIsa<R> for Avx2 {
     type Floats = [__m256; 2];
 
     #[inline(always)]
-    fn transpose<const C: usize, const D: usize>(
+    fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; D],
+        panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     ) {
         // SAFETY: a value of this type exists only where the feature is available.

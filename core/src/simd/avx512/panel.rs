@@ -76,10 +76,10 @@ impl PanelIsa<R> for Avx512 {
     type Floats = [__m512; 2];
 
     #[inline(always)]
-    fn transpose<const C: usize, const D: usize>(
+    fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; D],
+        panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     ) {
         // SAFETY: a value of this type exists only where the feature is available.

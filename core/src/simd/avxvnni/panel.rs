@@ -37,10 +37,10 @@ impl PanelIsa<R> for AvxVnni {
     type Floats = <Avx2 as PanelIsa<R>>::Floats;
 
     #[inline(always)]
-    fn transpose<const C: usize, const D: usize>(
+    fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; D],
+        panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     ) {
         PanelIsa::<R>::transpose(self.avx2(), rows, panel, columns);

@@ -137,10 +137,10 @@ impl PanelIsa<R> for Dotprod {
     panel_as_neon!();
 
     #[inline(always)]
-    fn transpose<const C: usize, const D: usize>(
+    fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; D],
+        panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     ) {
         self.neon().transpose(rows, panel, columns);

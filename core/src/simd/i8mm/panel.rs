@@ -129,12 +129,8 @@ fn settle<const T: usize>(mut acc: [Ints; T]) -> [Ints; T] {
 /// Weights of 2 rows and 8 columns together, one pair of rows after the other.
 #[target_feature(enable = "neon")]
 #[inline]
-fn pair_rows<const C: usize, const D: usize>(
-    rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; D],
-    columns: usize,
-) {
-    assert!(columns <= C && columns <= D && columns.is_multiple_of(4));
+fn pair_rows<const C: usize>(rows: &[[[u8; 4]; C]; R], panel: &mut [[[u8; 4]; R]; C], columns: usize) {
+    assert!(columns <= C && columns.is_multiple_of(4));
     let to: *mut u64 = panel.as_mut_ptr().cast();
     for column in (0..columns).step_by(4) {
         for pair in 0..R / 2 {
@@ -170,10 +166,10 @@ impl PanelIsa<R> for I8mm {
     panel_as_neon!();
 
     #[inline(always)]
-    fn transpose<const C: usize, const D: usize>(
+    fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; D],
+        panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     ) {
         let weights = columns.min(WEIGHT_COLUMNS);

@@ -37,9 +37,9 @@ fn square(rows: [&[u8; 16]; 4], columns: &mut [[[u8; 4]; R]; 4], row: usize) {
 /// `panel[c][r] = rows[r][c]` for columns `first .. end`, both multiples of 4.
 #[target_feature(enable = "neon")]
 #[inline]
-pub(crate) fn transpose<const C: usize, const D: usize>(
+pub(crate) fn transpose<const C: usize>(
     rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; D],
+    panel: &mut [[[u8; 4]; R]; C],
     first: usize,
     end: usize,
 ) {
@@ -99,10 +99,10 @@ impl PanelIsa<R> for Neon {
     type Floats = Floats;
 
     #[inline(always)]
-    fn transpose<const C: usize, const D: usize>(
+    fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; D],
+        panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     ) {
         // SAFETY: a value of this type exists only where the feature is available.

@@ -27,10 +27,10 @@ impl PanelIsa<R> for Scalar {
     type Floats = [f32; R];
 
     #[inline(always)]
-    fn transpose<const C: usize, const D: usize>(
+    fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
-        panel: &mut [[[u8; 4]; R]; D],
+        panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     ) {
         for (c, step) in panel[..columns].iter_mut().enumerate() {
