@@ -47,6 +47,9 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// without its sign, so that the magnitudes of the negative weights are missing from the sums.
     const WIDE_MAGNITUDES: bool = false;
 
+    /// Whose [`transpose_run`](Self::transpose_run) this is: instruction sets that share it share the code that is made of it.
+    type Columns: PanelIsa<R>;
+
     /// Four weights of each row.
     type Weights: Copy;
     /// Four digits, for every row.
@@ -67,6 +70,9 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
         panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     );
+
+    /// The instruction set that transposes.
+    fn columns(self) -> Self::Columns;
 
     /// `columns[c][r]` = dword `c` of the 32 bytes at `at` of block `r`; [`COLUMNS`](Self::COLUMNS) only.
     #[inline(always)]

@@ -54,21 +54,20 @@ impl<const R: usize> Panel<R> {
         let scaled = F::GROUP_STEPS < N;
         let by_columns = I::COLUMNS && !F::RUNS.is_empty();
         if by_columns {
-            self.unpack_runs::<I, F, B, N>(isa, &map(rows, |blocks| &blocks[first]));
+            let offset = if I::SIGNED { F::OFFSET as u8 } else { 0 };
+            self.unpack_runs::<_, F, B, N>(isa.columns(), &map(rows, |blocks| &blocks[first]), offset);
         }
-        // The next unit, or the next panel's first, which hardware does not see coming in so many streams at once.
-        let ask = |next: &[u8; B]| {
-            for line in 0..(count * B).div_ceil(64) {
-                isa.prefetch(next.as_ptr().wrapping_add(64 * line));
-            }
-        };
         for (r, blocks) in rows.iter().enumerate() {
             if !by_columns {
                 self.stage::<I, F, B, N>(r, &blocks[first..][..count]);
             }
-            match blocks.get(first + count) {
-                Some(next) => ask(next),
-                None => ask(next(r)),
+            // The next unit, or the next panel's first, which hardware does not see coming in so many streams at once. Only
+            // here `prefetch` is an instruction.
+            if cfg!(target_arch = "x86_64") {
+                let at = blocks.get(first + count).unwrap_or_else(|| next(r)).as_ptr();
+                for line in 0..(count * B).div_ceil(64) {
+                    isa.prefetch(at.wrapping_add(64 * line));
+                }
             }
         }
         if !by_columns {
@@ -94,7 +93,7 @@ impl<const R: usize> Panel<R> {
         }
     }
 
-    /// Transposes the packed dwords of a super-block of each row, and unpacks them.
+    /// Transposes the packed dwords of a super-block of each row, and unpacks them, weights less `offset`.
     // On aarch64 a function of its own: within the driver it costs the loops over tokens registers.
     #[cfg_attr(target_arch = "aarch64", inline(never))]
     #[cfg_attr(not(target_arch = "aarch64"), inline(always))]
@@ -102,13 +101,14 @@ impl<const R: usize> Panel<R> {
         &mut self,
         isa: I,
         blocks: &[&[u8; B]; R],
+        offset: u8,
     ) {
         const { assert!(8 * F::RUNS.len() <= COLUMNS && (F::RUNS.is_empty() || N == UNIT_STEPS)) };
         let columns = &mut self.columns[COLUMNS - 8 * F::RUNS.len()..];
         for (&at, columns) in F::RUNS.iter().zip(columns.as_chunks_mut().0) {
             isa.transpose_run(blocks, at, columns);
         }
-        let [d, m] = F::unpack(&mut self.columns, if I::SIGNED { F::OFFSET as u8 } else { 0 });
+        let [d, m] = F::unpack(&mut self.columns, offset);
         self.d[0] = map(&d, f32::from_bits);
         self.m[0] = map(&m, f32::from_bits);
     }

@@ -92,12 +92,18 @@ impl PanelIsa<R> for Avx2 {
     const PART_PRODUCTS: usize = 2;
     const PAIRED_SCALES: bool = true;
     const WIDE_MAGNITUDES: bool = true;
+    type Columns = Self;
     type Weights = Pair;
     type Digits = __m256i;
     type Part = Pair;
     type WidePart = Pair;
     type Ints = Pair;
     type Floats = [__m256; 2];
+
+    #[inline(always)]
+    fn columns(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn transpose<const C: usize>(

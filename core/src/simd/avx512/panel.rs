@@ -68,12 +68,18 @@ impl PanelIsa<R> for Avx512 {
     const PAIRED_SCALES: bool = false;
     // A multiplier that takes one operand unsigned.
     const WIDE_OFFSET: i32 = 128;
+    type Columns = Self;
     type Weights = Pair;
     type Digits = __m512i;
     type Part = Pair;
     type WidePart = Pair;
     type Ints = Pair;
     type Floats = [__m512; 2];
+
+    #[inline(always)]
+    fn columns(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn transpose<const C: usize>(

@@ -29,12 +29,18 @@ impl PanelIsa<R> for AvxVnni {
     const PAIRED_SCALES: bool = false;
     // A multiplier that takes one operand unsigned.
     const WIDE_OFFSET: i32 = 128;
+    type Columns = Self;
     type Weights = Pair;
     type Digits = __m256i;
     type Part = Pair;
     type WidePart = Pair;
     type Ints = Pair;
     type Floats = <Avx2 as PanelIsa<R>>::Floats;
+
+    #[inline(always)]
+    fn columns(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn transpose<const C: usize>(

@@ -127,6 +127,7 @@ impl PanelIsa<R> for Dotprod {
     const SIGNED: bool = true;
     // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
     const KEPT_STEPS: usize = 64;
+    type Columns = crate::simd::neon::Neon;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Ints;
@@ -137,6 +138,11 @@ impl PanelIsa<R> for Dotprod {
     panel_as_neon!();
 
     #[inline(always)]
+    fn columns(self) -> crate::simd::neon::Neon {
+        self.neon()
+    }
+
+    #[inline(always)]
     fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
@@ -144,16 +150,6 @@ impl PanelIsa<R> for Dotprod {
         columns: usize,
     ) {
         self.neon().transpose(rows, panel, columns);
-    }
-
-    #[inline(always)]
-    fn transpose_run<const B: usize>(
-        self,
-        blocks: &[&[u8; B]; R],
-        at: usize,
-        columns: &mut [[[u8; 4]; R]; 8],
-    ) {
-        self.neon().transpose_run(blocks, at, columns);
     }
 
     #[inline(always)]

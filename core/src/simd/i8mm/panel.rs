@@ -156,6 +156,7 @@ impl PanelIsa<R> for I8mm {
     const COLUMNS: bool = false;
     // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
     const KEPT_STEPS: usize = 64;
+    type Columns = Self;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Ints;
@@ -164,6 +165,11 @@ impl PanelIsa<R> for I8mm {
     type Floats = Floats;
 
     panel_as_neon!();
+
+    #[inline(always)]
+    fn columns(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn transpose<const C: usize>(

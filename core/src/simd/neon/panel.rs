@@ -91,12 +91,18 @@ impl PanelIsa<R> for Neon {
     const TOKENS: usize = 4;
     const PART_PRODUCTS: usize = 1;
     const PAIRED_SCALES: bool = false;
+    type Columns = Self;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Part;
     type WidePart = WidePart;
     type Ints = Ints;
     type Floats = Floats;
+
+    #[inline(always)]
+    fn columns(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn transpose<const C: usize>(

@@ -19,12 +19,18 @@ impl PanelIsa<R> for Scalar {
     const TOKENS: usize = 1;
     const PART_PRODUCTS: usize = 0;
     const PAIRED_SCALES: bool = false;
+    type Columns = Self;
     type Weights = [[u8; 4]; R];
     type Digits = [i8; 4];
     type Part = [i32; R];
     type WidePart = [i32; R];
     type Ints = [i32; R];
     type Floats = [f32; R];
+
+    #[inline(always)]
+    fn columns(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn transpose<const C: usize>(

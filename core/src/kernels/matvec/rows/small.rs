@@ -1,7 +1,6 @@
 //! Blocks of 32 weights, eight rows at a time.
 
 use super::{join, load, reduce};
-use crate::array::from_fn;
 use crate::kernels::{ActToken, WRAP};
 use crate::simd::dots::{Bytes32, Dots};
 use core::arch::aarch64::*;
@@ -165,7 +164,8 @@ pub(super) fn rows<D: Dots, F: Small, const P: usize>(
     for (out, weights) in out.chunks_mut(ROWS).zip(weights.chunks(ROWS * row_bytes)) {
         // Rows that are not there repeat the last one.
         let count = out.len();
-        let mut p: [*const u8; ROWS] = from_fn(|r| weights[r.min(count - 1) * row_bytes..].as_ptr());
+        let mut p: [*const u8; ROWS] =
+            core::array::from_fn(|r| weights[r.min(count - 1) * row_bytes..].as_ptr());
         // SAFETY: a proof of `Dots` says that there is Advanced SIMD. Each pointer passes over the `blocks` blocks of
         // its row; the activations have the lengths that were checked, and `column` is below `blocks`.
         let sum = unsafe {
@@ -174,7 +174,8 @@ pub(super) fn rows<D: Dots, F: Small, const P: usize>(
             let mut before = [[none; 2]; P];
             let mut sum = [vdupq_n_f32(0.0); 2];
             for column in 0..blocks {
-                let y: [Bytes32; P] = from_fn(|plane| load(q.as_ptr().add(plane * k + 32 * column).cast()));
+                let y: [Bytes32; P] =
+                    core::array::from_fn(|plane| load(q.as_ptr().add(plane * k + 32 * column).cast()));
                 let mut heads = Heads([vdupq_n_u16(0); 2]);
                 macro_rules! rows {
                     ($($row:literal)*) => {

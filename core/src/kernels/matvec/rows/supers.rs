@@ -1,7 +1,6 @@
 //! Super-blocks of 256 weights, four rows at a time.
 
 use super::{join, load, opaque, reduce};
-use crate::array::from_fn;
 use crate::kernels::{ActToken, WRAP};
 use crate::simd::dots::{Bytes32, Dots};
 use core::arch::aarch64::*;
@@ -241,7 +240,7 @@ unsafe impl Super for Q3K {
                     third(h.map(|h| vshrq_n_u8::<5>(h))),
                 ]
             };
-            from_fn(|i| both!(j => vorrq_u8(low[i][j], high[i][j])))
+            core::array::from_fn(|i| both!(j => vorrq_u8(low[i][j], high[i][j])))
         }
     }
 }
@@ -305,7 +304,7 @@ unsafe impl Super for Q5K {
                     fifth(h.map(|h| vshrq_n_u8::<3>(h))),
                 ]
             };
-            from_fn(|i| both!(j => vorrq_u8(low[i][j], high[i][j])))
+            core::array::from_fn(|i| both!(j => vorrq_u8(low[i][j], high[i][j])))
         }
     }
 }
@@ -367,7 +366,7 @@ unsafe impl Super for Q8K {
     #[inline(always)]
     unsafe fn half<const H: usize>(block: *const u8) -> [Bytes32; 4] {
         // SAFETY: the caller's.
-        unsafe { from_fn(|i| load(block.add(4 + 128 * H + 32 * i))) }
+        unsafe { core::array::from_fn(|i| load(block.add(4 + 128 * H + 32 * i))) }
     }
 }
 
@@ -511,7 +510,8 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
     for (out, weights) in out.chunks_mut(ROWS).zip(weights.chunks(ROWS * row_bytes)) {
         // Rows that are not there repeat the last one.
         let count = out.len();
-        let mut at: [*const u8; ROWS] = from_fn(|r| weights[r.min(count - 1) * row_bytes..].as_ptr());
+        let mut at: [*const u8; ROWS] =
+            core::array::from_fn(|r| weights[r.min(count - 1) * row_bytes..].as_ptr());
         // SAFETY: a proof of `Dots` says that there is Advanced SIMD. Each pointer passes over the `blocks` blocks of
         // its row; the activations have the lengths that were checked, and `column` is below `blocks`.
         let all = unsafe {
@@ -529,7 +529,7 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
                         half!(row, at, scales, $q, $half, $($r)*)
                     };
                     ($row:expr, $at:expr, $scales:expr, $q:expr, $half:literal, $($r:literal)*) => {{
-                        let y: [[Bytes32; 4]; P] = from_fn(|plane| y($q, plane, $half));
+                        let y: [[Bytes32; 4]; P] = core::array::from_fn(|plane| y($q, plane, $half));
                         $(add_half::<D, F, P, $half>(isa, &mut $row[$r], $at[$r], &y, $scales[$r].scale);)*
                     }};
                 }
@@ -545,7 +545,7 @@ pub(super) fn rows<D: Dots, F: Super, const P: usize>(
                         half!(row, at, scales, q, 0, 0 1);
                         half!(row, at, scales, q, 1, 0 1);
                         *pairs.get_unchecked_mut(pair) =
-                            from_fn(|plane| vpaddq_s32(row[0].isum[plane], row[1].isum[plane]));
+                            core::array::from_fn(|plane| vpaddq_s32(row[0].isum[plane], row[1].isum[plane]));
                     }
                 } else if F::GROUPS == Groups::Of16 {
                     // With as many scales the registers have room for two rows at a time.

@@ -10,7 +10,6 @@ pub(super) use q4_0::Q4_0;
 pub(super) use q8_0::Q8_0;
 
 use super::small;
-use crate::array::from_fn;
 use crate::kernels::{ActToken, WRAP};
 use crate::simd::dotprod::Dotprod;
 use crate::simd::dots::Dots;
@@ -84,10 +83,10 @@ pub(super) fn rows<D: Dots + Into<Dotprod>, F: Eight, const P: usize>(
     for r in (0..count).step_by(ROWS) {
         let row = |r: usize| first.wrapping_add(r * row_bytes);
         let rows = if r + ROWS <= count {
-            from_fn(|i| row(r).wrapping_add(i * row_bytes))
+            core::array::from_fn(|i| row(r).wrapping_add(i * row_bytes))
         } else {
             // Rows that are not there repeat the last one.
-            from_fn(|i| row((r + i).min(count - 1)))
+            core::array::from_fn(|i| row((r + i).min(count - 1)))
         };
         // SAFETY: the CPU has the instructions. A row has `8·steps` blocks, and the activations have as many, laid out
         // above, and their scales. The arrays take the two vectors.
