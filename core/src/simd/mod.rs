@@ -3,10 +3,12 @@
 //! A value of [`Scalar`], [`avx2::Avx2`], [`avxvnni::AvxVnni`], [`avx512::Avx512`], `amx::Amx` (with the feature `batch`),
 //! [`neon::Neon`], `dotprod::Dotprod` or `i8mm::I8mm` (those with the feature `dotprod`) is proof that the CPU has the features
 //! that its type names; operations are methods on that proof. The traits say what the kernels need, shaped after the data:
-//! `Ints` for blocks of small integers (`Dots` is what of it differs on aarch64), `PanelIsa` and `Tiles` for batches of
+//! `Ints` for blocks of small integers (`Dots` is what of it differs on aarch64), `PanelIsa`, `Columns` and `Tiles` for batches of
 //! tokens, `Lanes` for sixteen f32. Kernels are written once over them; an entry
 //! point with `#[target_feature]` instantiates them for each instruction set, so that everything inlines into it.
 
+#[cfg(feature = "batch")]
+pub(crate) mod columns;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) mod detected;
 #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,6 @@
 //! What the batch multiplication needs of an instruction set: vectors whose lanes are the rows of a panel.
 
+use super::columns::Columns;
 use crate::array::map;
 
 /// Runs the body for each step below `$steps`, at most 8, in straight code: the end of so short a loop would be
@@ -33,8 +34,8 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// Whether weights are stored signed, and multiplied by [`dots`](Self::dots): a multiplier that takes any bytes.
     const SIGNED: bool = false;
-    /// Whether a column of a transposed panel is four weights of each row, one row after the other, so that a block's dwords
-    /// can be [transposed](Self::transpose_run) before they are unpacked.
+    /// Whether a column of a transposed panel is four weights of each row, one row after the other, so that blocks
+    /// can be unpacked by [columns](Self::Columns).
     const COLUMNS: bool = true;
     /// Whether tokens are multiplied in pairs, so that their number is even.
     const PAIRS: bool = false;
@@ -47,8 +48,8 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// without its sign, so that the magnitudes of the negative weights are missing from the sums.
     const WIDE_MAGNITUDES: bool = false;
 
-    /// Whose [`transpose_run`](Self::transpose_run) this is: instruction sets that share it share the code that is made of it.
-    type Columns: PanelIsa<R>;
+    /// Operations on columns; instruction sets that share them share the code that is made of them.
+    type Columns: Columns<R>;
 
     /// Four weights of each row.
     type Weights: Copy;
@@ -71,23 +72,8 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
         columns: usize,
     );
 
-    /// The instruction set that transposes.
+    /// The instruction set of the [columns](Self::Columns).
     fn columns(self) -> Self::Columns;
-
-    /// `columns[c][r]` = dword `c` of the 32 bytes at `at` of block `r`; [`COLUMNS`](Self::COLUMNS) only.
-    #[inline(always)]
-    fn transpose_run<const B: usize>(
-        self,
-        blocks: &[&[u8; B]; R],
-        at: usize,
-        columns: &mut [[[u8; 4]; R]; 8],
-    ) {
-        for (r, block) in blocks.iter().enumerate() {
-            for (column, dword) in columns.iter_mut().zip(block[at..].as_chunks().0) {
-                column[r] = *dword;
-            }
-        }
-    }
 
     /// Loads a step of the panel.
     fn weights(self, w: &[[u8; 4]; R]) -> Self::Weights;
@@ -241,13 +227,6 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     fn pair_sums(self, sums: &[i16; 16]) -> [i32; 4];
     /// Asks for the cache line of `at`, wherever it points.
     fn prefetch(self, at: *const u8);
-}
-
-/// The 32 bytes at `at` of a block.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-pub(super) fn run<const B: usize>(block: &[u8; B], at: usize) -> &[u8; 32] {
-    block[at..].first_chunk().expect("a run lies in its block")
 }
 
 /// The `N` elements that `x` has.

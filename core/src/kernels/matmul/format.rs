@@ -1,5 +1,7 @@
 //! What the batch multiplication needs to know of a block format.
 
+use crate::simd::columns::{Column, Columns};
+
 /// Integer scales and minimums of a super-block, one a group, then nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Groups {
@@ -36,19 +38,22 @@ pub(super) trait PanelFormat<const B: usize, const N: usize> {
     /// Whether floats are halves (else singles).
     const HALVES: bool = true;
 
-    /// Where in a block the runs of 32 bytes begin that are transposed as they are, so that a lane is a row while they are
-    /// unpacked: fewer dwords are transposed than there are weights, and headers of all rows are decoded at once. The last run
-    /// has the scales. None for a format that is unpacked row by row.
-    const RUNS: &'static [usize] = &[];
+    /// Whether blocks are unpacked after their dwords are transposed, so that a lane is a row: fewer dwords are transposed than
+    /// there are weights, and headers of all rows are decoded at once. Else row by row.
+    const BY_COLUMNS: bool = false;
 
-    /// Unpacks the transposed dwords of the [`RUNS`](Self::RUNS), which are the last columns, into columns of weights, from the
-    /// first on and less `offset`, and, in the last 8, of scales and minimums; the bits of the rows' floats. A column is written
-    /// when what it held has been read.
-    fn unpack<const R: usize, const C: usize>(
-        _columns: &mut [[[u8; 4]; R]; C],
-        _offset: u8,
-    ) -> [[u32; R]; 2] {
-        [[0; R]; 2]
+    /// Unpacks a super-block of each row: columns of weights, less `offset`, and of scales and, from the fifth on, minimums; the
+    /// rows' halves `d` and, where the format has minimums, `dmin`.
+    fn unpack<I: Columns<R>, const R: usize>(
+        isa: I,
+        blocks: &[&[u8; B]; R],
+        weights: &mut [[[u8; 4]; R]; N],
+        groups: &mut [[[u8; 4]; R]; 8],
+        offset: u8,
+    ) -> [Column<I, R>; 2] {
+        let _ = (weights, groups, offset);
+        let [d, m, ..] = Column::run(isa, blocks, 0);
+        [d, m]
     }
 
     /// The block's weights in order, four a step.

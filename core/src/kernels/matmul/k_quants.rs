@@ -1,8 +1,9 @@
 //! The formats with super-blocks of 256 weights.
 
 use super::format::{Groups, PanelFormat, SIGNED_BYTES, Term, half};
-use crate::array::{from_fn, map};
 use crate::quant::SUPER_BLOCK_LEN;
+use crate::simd::columns::{Column, Columns};
+use core::ops::{BitAnd, BitOr, Shr};
 
 type Weights = [[u8; 4]; SUPER_BLOCK_LEN / 4];
 
@@ -11,30 +12,10 @@ const FOUR_BITS: u32 = 0x0f0f_0f0f;
 /// The lowest two bits of four bytes.
 const TWO_BITS: u32 = 0x0303_0303;
 
-/// A column's dwords. One column after the other, each by a loop of its own: of loops over columns the compiler makes vectors
-/// across them, and `array::from_fn` becomes a call.
-#[inline(always)]
-fn put<const R: usize>(column: &mut [[u8; 4]; R], dword: impl Fn(usize) -> u32) {
-    for (r, to) in column.iter_mut().enumerate() {
-        *to = dword(r).to_le_bytes();
-    }
-}
-
-/// Four bytes, each below 128, less `offset` each: a borrow ends at the bit above them.
-#[inline(always)]
-const fn less(bytes: u32, offset: u8) -> u32 {
-    const ABOVE: u32 = 0x8080_8080;
-    ((bytes | ABOVE) - u32::from_ne_bytes([offset; 4])) ^ ABOVE
-}
-
 /// The dwords that begin in the middle of `low` and end in that of `high`.
 #[inline(always)]
-fn halfway<const R: usize>(low: [u32; R], high: [u32; R]) -> [u32; R] {
-    let mut between = [0; R];
-    for (r, to) in between.iter_mut().enumerate() {
-        *to = low[r] >> 16 | high[r] << 16;
-    }
-    between
+fn halfway<I: Columns<R>, const R: usize>(low: Column<I, R>, high: Column<I, R>) -> Column<I, R> {
+    low >> 16 | high << 16
 }
 
 pub(super) struct Q2K;
@@ -43,30 +24,32 @@ impl PanelFormat<84, 64> for Q2K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 3;
     const GROUP_STEPS: usize = 4;
-    const RUNS: &'static [usize] = &[16, 48, 52, 0];
+    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
-    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
-        let halves = map(&columns[C - 9], u32::from_le_bytes);
+    fn unpack<I: Columns<R>, const R: usize>(
+        isa: I,
+        blocks: &[&[u8; 84]; R],
+        weights: &mut [[[u8; 4]; R]; 64],
+        groups: &mut [[[u8; 4]; R]; 8],
+        _offset: u8,
+    ) -> [Column<I, R>; 2] {
         for n in 0..2 {
+            let packed = Column::run(isa, blocks, 16 + 32 * n);
             for j in 0..8 {
-                let packed = map(&columns[C - 32 + 8 * n + j], u32::from_le_bytes);
-                put(&mut columns[32 * n + j], |r| packed[r] & TWO_BITS);
-                put(&mut columns[32 * n + 8 + j], |r| packed[r] >> 2 & TWO_BITS);
-                put(&mut columns[32 * n + 16 + j], |r| packed[r] >> 4 & TWO_BITS);
-                put(&mut columns[32 * n + 24 + j], |r| packed[r] >> 6 & TWO_BITS);
+                (packed[j] & TWO_BITS).store(&mut weights[32 * n + j]);
+                (packed[j] >> 2 & TWO_BITS).store(&mut weights[32 * n + 8 + j]);
+                (packed[j] >> 4 & TWO_BITS).store(&mut weights[32 * n + 16 + j]);
+                (packed[j] >> 6 & TWO_BITS).store(&mut weights[32 * n + 24 + j]);
             }
         }
-        let mut part = |i: usize| {
-            let both = map(&columns[C - 8 + i], u32::from_le_bytes);
-            put(&mut columns[C - 8 + i], |r| both[r] & FOUR_BITS);
-            put(&mut columns[C - 4 + i], |r| both[r] >> 4 & FOUR_BITS);
-        };
-        part(0);
-        part(1);
-        part(2);
-        part(3);
-        [map(&halves, |x| x & 0xffff), map(&halves, |x| x >> 16)]
+        let both = Column::run(isa, blocks, 0);
+        for i in 0..4 {
+            (both[i] & FOUR_BITS).store(&mut groups[i]);
+            (both[i] >> 4 & FOUR_BITS).store(&mut groups[4 + i]);
+        }
+        let halves = Column::run(isa, blocks, 52)[7];
+        [halves & 0xffff, halves >> 16]
     }
 
     #[inline(always)]
@@ -95,36 +78,38 @@ impl PanelFormat<110, 64> for Q3K {
     const MAX_STORED: usize = 7;
     const OFFSET: i32 = 4;
     const GROUP_STEPS: usize = 4;
-    const RUNS: &'static [usize] = &[0, 32, 64, 78];
+    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
-    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], offset: u8) -> [[u32; R]; 2] {
+    fn unpack<I: Columns<R>, const R: usize>(
+        isa: I,
+        blocks: &[&[u8; 110]; R],
+        weights: &mut [[[u8; 4]; R]; 64],
+        groups: &mut [[[u8; 4]; R]; 8],
+        offset: u8,
+    ) -> [Column<I, R>; 2] {
         const THIRD_BIT: u32 = 0x0404_0404;
-        // The weights' third bits, whose columns become weights; set where a weight is not negative.
-        let bits: [[u32; R]; 8] = from_fn(|j| map(&columns[C - 32 + j], u32::from_le_bytes));
+        // The weights' third bits, set where a weight is not negative.
+        let bits = Column::run(isa, blocks, 0);
         for n in 0..2 {
+            let packed = Column::run(isa, blocks, 32 + 32 * n as usize);
             for j in 0..8 {
-                let packed = map(&columns[C - 24 + 8 * n + j], u32::from_le_bytes);
-                let (at, bits) = (32 * n + j, &bits[j]);
-                let weight = |r: usize, s: usize| {
-                    let third = bits[r] >> (4 * n + s) << 2 & THIRD_BIT;
-                    less(packed[r] >> (2 * s) & TWO_BITS | third, offset)
-                };
-                put(&mut columns[at], |r| weight(r, 0));
-                put(&mut columns[at + 8], |r| weight(r, 1));
-                put(&mut columns[at + 16], |r| weight(r, 2));
-                put(&mut columns[at + 24], |r| weight(r, 3));
+                for s in 0..4 {
+                    let third = bits[j] >> (4 * n + s) << 2 & THIRD_BIT;
+                    let weight = (packed[j] >> (2 * s) & TWO_BITS | third).less(offset);
+                    weight.store(&mut weights[(32 * n + 8 * s) as usize + j]);
+                }
             }
         }
-        let tail = |i: usize| map(&columns[C - 8 + i], u32::from_le_bytes);
-        let (a, b, c) = (halfway(tail(4), tail(5)), halfway(tail(5), tail(6)), halfway(tail(6), tail(7)));
-        let d = map(&tail(7), |x| x >> 16);
-        let scale = |low: u32, high: u32| less(low & FOUR_BITS | (high & TWO_BITS) << 4, 32);
-        put(&mut columns[C - 8], |r| scale(a[r], c[r]));
-        put(&mut columns[C - 7], |r| scale(b[r], c[r] >> 2));
-        put(&mut columns[C - 6], |r| scale(a[r] >> 4, c[r] >> 4));
-        put(&mut columns[C - 5], |r| scale(b[r] >> 4, c[r] >> 6));
-        [d, [0; R]]
+        let [.., e, f, g, h] = Column::run(isa, blocks, 78);
+        let (a, b, c) = (halfway(e, f), halfway(f, g), halfway(g, h));
+        let scale =
+            |low: Column<I, R>, high: Column<I, R>| (low & FOUR_BITS | (high & TWO_BITS) << 4).less(32);
+        scale(a, c).store(&mut groups[0]);
+        scale(b, c >> 2).store(&mut groups[1]);
+        scale(a >> 4, c >> 4).store(&mut groups[2]);
+        scale(b >> 4, c >> 6).store(&mut groups[3]);
+        [h >> 16; 2]
     }
 
     #[inline(always)]
@@ -160,18 +145,24 @@ impl PanelFormat<144, 64> for Q4K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 15;
     const GROUP_STEPS: usize = 8;
-    const RUNS: &'static [usize] = &[16, 48, 80, 112, 0];
+    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
-    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
+    fn unpack<I: Columns<R>, const R: usize>(
+        isa: I,
+        blocks: &[&[u8; 144]; R],
+        weights: &mut [[[u8; 4]; R]; 64],
+        groups: &mut [[[u8; 4]; R]; 8],
+        _offset: u8,
+    ) -> [Column<I, R>; 2] {
         for m in 0..4 {
+            let packed = Column::run(isa, blocks, 16 + 32 * m);
             for j in 0..8 {
-                let packed = map(&columns[C - 40 + 8 * m + j], u32::from_le_bytes);
-                put(&mut columns[16 * m + j], |r| packed[r] & FOUR_BITS);
-                put(&mut columns[16 * m + 8 + j], |r| packed[r] >> 4 & FOUR_BITS);
+                (packed[j] & FOUR_BITS).store(&mut weights[16 * m + j]);
+                (packed[j] >> 4 & FOUR_BITS).store(&mut weights[16 * m + 8 + j]);
             }
         }
-        header(columns)
+        header(Column::run(isa, blocks, 0), groups)
     }
 
     #[inline(always)]
@@ -194,25 +185,29 @@ impl PanelFormat<176, 64> for Q5K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 31;
     const GROUP_STEPS: usize = 8;
-    const RUNS: &'static [usize] = &[16, 48, 80, 112, 144, 0];
+    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
-    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], _offset: u8) -> [[u32; R]; 2] {
+    fn unpack<I: Columns<R>, const R: usize>(
+        isa: I,
+        blocks: &[&[u8; 176]; R],
+        weights: &mut [[[u8; 4]; R]; 64],
+        groups: &mut [[[u8; 4]; R]; 8],
+        _offset: u8,
+    ) -> [Column<I, R>; 2] {
         const ONE_BIT: u32 = 0x0101_0101;
-        // The weights' fifth bits, whose columns become weights.
-        let bits: [[u32; R]; 8] = from_fn(|j| map(&columns[C - 48 + j], u32::from_le_bytes));
+        // The weights' fifth bits.
+        let bits = Column::run(isa, blocks, 16);
         for m in 0..4 {
+            let packed = Column::run(isa, blocks, 48 + 32 * m as usize);
             for j in 0..8 {
-                let packed = map(&columns[C - 40 + 8 * m + j], u32::from_le_bytes);
-                for r in 0..R {
-                    let (w, bits) = (packed[r], bits[j][r] >> (2 * m));
-                    let (low, high) = (bits & ONE_BIT, bits >> 1 & ONE_BIT);
-                    columns[16 * m + j][r] = (w & FOUR_BITS | low << 4).to_le_bytes();
-                    columns[16 * m + 8 + j][r] = (w >> 4 & FOUR_BITS | high << 4).to_le_bytes();
-                }
+                let bits = bits[j] >> (2 * m);
+                let (low, high) = ((bits & ONE_BIT) << 4, (bits >> 1 & ONE_BIT) << 4);
+                (packed[j] & FOUR_BITS | low).store(&mut weights[16 * m as usize + j]);
+                (packed[j] >> 4 & FOUR_BITS | high).store(&mut weights[16 * m as usize + 8 + j]);
             }
         }
-        header(columns)
+        header(Column::run(isa, blocks, 0), groups)
     }
 
     #[inline(always)]
@@ -242,32 +237,39 @@ impl PanelFormat<210, 64> for Q6K {
     const MAX_STORED: usize = 63;
     const OFFSET: i32 = 32;
     const GROUP_STEPS: usize = 4;
-    const RUNS: &'static [usize] = &[0, 32, 64, 96, 128, 160, 178];
+    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
-    fn unpack<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C], offset: u8) -> [[u32; R]; 2] {
+    fn unpack<I: Columns<R>, const R: usize>(
+        isa: I,
+        blocks: &[&[u8; 210]; R],
+        weights: &mut [[[u8; 4]; R]; 64],
+        groups: &mut [[[u8; 4]; R]; 8],
+        offset: u8,
+    ) -> [Column<I, R>; 2] {
         const TWO: u32 = TWO_BITS << 4;
         for n in 0..2 {
+            let (a, b, high) = (
+                Column::run(isa, blocks, 64 * n),
+                Column::run(isa, blocks, 64 * n + 32),
+                Column::run(isa, blocks, 128 + 32 * n),
+            );
             for j in 0..8 {
-                let packed = |i: usize| map(&columns[C - 56 + i + j], u32::from_le_bytes);
-                let (a, b, high) = (packed(16 * n), packed(16 * n + 8), packed(32 + 8 * n));
                 let at = 32 * n + j;
-                let bits = |low: u32, high: u32| less(low & FOUR_BITS | high & TWO, offset);
-                put(&mut columns[at], |r| bits(a[r], high[r] << 4));
-                put(&mut columns[at + 8], |r| bits(b[r], high[r] << 2));
-                put(&mut columns[at + 16], |r| bits(a[r] >> 4, high[r]));
-                put(&mut columns[at + 24], |r| bits(b[r] >> 4, high[r] >> 2));
+                let weight =
+                    |low: Column<I, R>, high: Column<I, R>| (low & FOUR_BITS | high & TWO).less(offset);
+                weight(a[j], high[j] << 4).store(&mut weights[at]);
+                weight(b[j], high[j] << 2).store(&mut weights[at + 8]);
+                weight(a[j] >> 4, high[j]).store(&mut weights[at + 16]);
+                weight(b[j] >> 4, high[j] >> 2).store(&mut weights[at + 24]);
             }
         }
-        let tail = |i: usize| map(&columns[C - 8 + i], u32::from_le_bytes);
-        let d = map(&tail(7), |x| x >> 16);
-        let (a, b) = (halfway(tail(3), tail(4)), halfway(tail(4), tail(5)));
-        let (c, e) = (halfway(tail(5), tail(6)), halfway(tail(6), tail(7)));
-        put(&mut columns[C - 8], |r| a[r]);
-        put(&mut columns[C - 7], |r| b[r]);
-        put(&mut columns[C - 6], |r| c[r]);
-        put(&mut columns[C - 5], |r| e[r]);
-        [d, [0; R]]
+        let [.., a, b, c, e, f] = Column::run(isa, blocks, 178);
+        halfway(a, b).store(&mut groups[0]);
+        halfway(b, c).store(&mut groups[1]);
+        halfway(c, e).store(&mut groups[2]);
+        halfway(e, f).store(&mut groups[3]);
+        [f >> 16; 2]
     }
 
     #[inline(always)]
@@ -338,21 +340,18 @@ fn two_bits(q: &[u8], to: &mut Weights) {
     }
 }
 
-/// Scales and minimums of Q4_K and Q5_K out of the last 8 columns, where they stay; the bits of the floats.
+/// Scales and minimums of Q4_K and Q5_K out of a block's first dwords; the bits of the floats.
 #[inline(always)]
-fn header<const R: usize, const C: usize>(columns: &mut [[[u8; 4]; R]; C]) -> [[u32; R]; 2] {
-    let mut floats = [[0; R]; 2];
-    for r in 0..R {
-        let [d, a, b, c] = from_fn(|i| u32::from_le_bytes(columns[C - 8 + i][r]));
-        floats[0][r] = d & 0xffff;
-        floats[1][r] = d >> 16;
-        let [[low, high], [min_low, min_high]] = six_bits(a, b, c);
-        columns[C - 8][r] = low.to_le_bytes();
-        columns[C - 7][r] = high.to_le_bytes();
-        columns[C - 4][r] = min_low.to_le_bytes();
-        columns[C - 3][r] = min_high.to_le_bytes();
-    }
-    floats
+fn header<I: Columns<R>, const R: usize>(
+    [d, a, b, c, ..]: [Column<I, R>; 8],
+    groups: &mut [[[u8; 4]; R]; 8],
+) -> [Column<I, R>; 2] {
+    let [[low, high], [min_low, min_high]] = six_bits(a, b, c);
+    low.store(&mut groups[0]);
+    high.store(&mut groups[1]);
+    min_low.store(&mut groups[4]);
+    min_high.store(&mut groups[5]);
+    [d & 0xffff, d >> 16]
 }
 
 /// The scales and minimums of one block of Q4_K or Q5_K.
@@ -373,7 +372,10 @@ fn scales_and_minimums(s: &[u8]) -> Groups {
 /// Eight 6-bit scales and as many minimums out of 12 bytes, four at a time: the first four of each are the low
 /// six bits of a byte, the others have their low four bits in the last word, the high two above those six.
 #[inline(always)]
-const fn six_bits(a: u32, b: u32, c: u32) -> [[u32; 2]; 2] {
+fn six_bits<D>(a: D, b: D, c: D) -> [[D; 2]; 2]
+where
+    D: Copy + BitAnd<u32, Output = D> + BitOr<Output = D> + Shr<u32, Output = D>,
+{
     const TWO: u32 = 0x3030_3030;
     const SIX: u32 = 0x3f3f_3f3f;
     [[a & SIX, c & FOUR_BITS | a >> 2 & TWO], [b & SIX, c >> 4 & FOUR_BITS | b >> 2 & TWO]]

@@ -230,14 +230,17 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
     for first_token in (0..tokens).step_by(block_tokens) {
         let count = block_tokens.min(tokens - first_token);
         for first_row in (0..rows).step_by(R) {
-            // The last panel repeats the last row, and what is asked for behind it is that row too.
+            // The last panel repeats the last row.
             let row = |r: usize| &blocks[(first_row + r).min(rows - 1) * row_blocks..][..row_blocks];
             let panel_rows = from_fn(row);
             tile.fill([0.0; R]);
             for unit in 0..row_blocks.div_ceil(unit_blocks) {
                 let first = unit * unit_blocks;
                 let unit_count = unit_blocks.min(row_blocks - first);
-                panel.unpack::<I, F, B, N>(isa, &panel_rows, |r| &row(r + R)[0], first, unit_count);
+                // From this unit to the next, or to the panel below, be it there or not.
+                let last = first + unit_count == row_blocks;
+                let ahead = B * if last { R * row_blocks - first } else { unit_count };
+                panel.unpack::<I, F, B, N>(isa, &panel_rows, first, unit_count, ahead);
                 let mut t = 0;
                 while t < count {
                     // The last group repeats the last token; the tile has room for it.
@@ -256,7 +259,7 @@ fn matmul<I, F, const R: usize, const B: usize, const N: usize>(
                         group::<I, F, R, B, N, 1>(isa, panel, unit, unit_count, token, &mut tile[t..])
                     };
                     // Where the results go, rows far apart, soon after the last unit. Only here `prefetch` is an instruction.
-                    if cfg!(target_arch = "x86_64") && first + unit_count == row_blocks {
+                    if cfg!(target_arch = "x86_64") && last {
                         for t in group_first..t.min(count) {
                             let to: *const u8 = out.row_mut(first_token + t)[first_row..].as_ptr().cast();
                             for line in 0..(4 * R).div_ceil(64) {

@@ -2,6 +2,7 @@
 
 use super::format::{PanelFormat, SIGNED_BYTES, Term, half_to_single};
 use crate::array::map;
+use crate::simd::columns::{Column, Columns};
 use crate::simd::panel::{PanelIsa, pair};
 
 /// Steps of four weights in a unit: a super-block, or eight blocks of 32.
@@ -38,33 +39,32 @@ impl<const R: usize> Panel<R> {
         self.columns[..UNIT_STEPS].as_chunks::<N>().0.get(block).expect("a unit has UNIT_STEPS / N blocks")
     }
 
-    /// Unpacks the blocks `first .. first + count` of each of `rows`, and asks for what follows them, or for `next(r)`.
+    /// Unpacks the blocks `first .. first + count` of each of `rows`, and asks for as many bytes that are `ahead` of them.
     #[inline(always)]
-    pub(super) fn unpack<'a, I, F, const B: usize, const N: usize>(
+    pub(super) fn unpack<I, F, const B: usize, const N: usize>(
         &mut self,
         isa: I,
-        rows: &[&'a [[u8; B]]; R],
-        next: impl Fn(usize) -> &'a [u8; B],
+        rows: &[&[[u8; B]]; R],
         first: usize,
         count: usize,
+        ahead: usize,
     ) where
         I: PanelIsa<R>,
         F: PanelFormat<B, N>,
     {
         let scaled = F::GROUP_STEPS < N;
-        let by_columns = I::COLUMNS && !F::RUNS.is_empty();
+        let by_columns = I::COLUMNS && F::BY_COLUMNS;
         if by_columns {
             let offset = if I::SIGNED { F::OFFSET as u8 } else { 0 };
-            self.unpack_runs::<_, F, B, N>(isa.columns(), &map(rows, |blocks| &blocks[first]), offset);
+            self.unpack_columns::<_, F, B, N>(isa.columns(), &map(rows, |blocks| &blocks[first]), offset);
         }
         for (r, blocks) in rows.iter().enumerate() {
             if !by_columns {
                 self.stage::<I, F, B, N>(r, &blocks[first..][..count]);
             }
-            // The next unit, or the next panel's first, which hardware does not see coming in so many streams at once. Only
-            // here `prefetch` is an instruction.
+            // What hardware does not see coming in so many streams at once. Only here `prefetch` is an instruction.
             if cfg!(target_arch = "x86_64") {
-                let at = blocks.get(first + count).unwrap_or_else(|| next(r)).as_ptr();
+                let at = blocks.as_ptr().wrapping_add(first).cast::<u8>().wrapping_add(ahead);
                 for line in 0..(count * B).div_ceil(64) {
                     isa.prefetch(at.wrapping_add(64 * line));
                 }
@@ -73,7 +73,7 @@ impl<const R: usize> Panel<R> {
         if !by_columns {
             isa.transpose(&self.rows, &mut self.columns, if scaled { COLUMNS } else { count * N });
         }
-        if F::HALVES {
+        if F::HALVES && !by_columns {
             for b in 0..count {
                 for r in 0..R {
                     self.d[b][r] = half_to_single(self.d[b][r].to_bits());
@@ -93,24 +93,23 @@ impl<const R: usize> Panel<R> {
         }
     }
 
-    /// Transposes the packed dwords of a super-block of each row, and unpacks them, weights less `offset`.
+    /// Unpacks a super-block of each row, weights less `offset`.
     // On aarch64 a function of its own: within the driver it costs the loops over tokens registers.
     #[cfg_attr(target_arch = "aarch64", inline(never))]
     #[cfg_attr(not(target_arch = "aarch64"), inline(always))]
-    fn unpack_runs<I: PanelIsa<R>, F: PanelFormat<B, N>, const B: usize, const N: usize>(
+    fn unpack_columns<I: Columns<R>, F: PanelFormat<B, N>, const B: usize, const N: usize>(
         &mut self,
         isa: I,
         blocks: &[&[u8; B]; R],
         offset: u8,
     ) {
-        const { assert!(8 * F::RUNS.len() <= COLUMNS && (F::RUNS.is_empty() || N == UNIT_STEPS)) };
-        let columns = &mut self.columns[COLUMNS - 8 * F::RUNS.len()..];
-        for (&at, columns) in F::RUNS.iter().zip(columns.as_chunks_mut().0) {
-            isa.transpose_run(blocks, at, columns);
+        let (weights, groups) = self.columns.split_first_chunk_mut().expect("64 columns of weights");
+        let groups = groups.first_chunk_mut().expect("8 columns of scales and minimums");
+        let [d, m] = F::unpack(isa, blocks, weights, groups, offset);
+        singles(d, &mut self.d[0]);
+        if F::TERM != Term::Scale {
+            singles(m, &mut self.m[0]);
         }
-        let [d, m] = F::unpack(&mut self.columns, offset);
-        self.d[0] = map(&d, f32::from_bits);
-        self.m[0] = map(&m, f32::from_bits);
     }
 
     /// Unpacks the blocks of row `r`.
@@ -192,5 +191,15 @@ impl<const R: usize> Panel<R> {
                 }
             }
         }
+    }
+}
+
+/// Converts halves.
+#[inline(always)]
+fn singles<I: Columns<R>, const R: usize>(halves: Column<I, R>, to: &mut [f32; R]) {
+    let mut bits = [[0; 4]; R];
+    halves.store(&mut bits);
+    for r in 0..R {
+        to[r] = half_to_single(u32::from_le_bytes(bits[r]));
     }
 }

@@ -3,15 +3,17 @@
 #![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
 
 #[cfg(feature = "batch")]
+mod columns;
+#[cfg(feature = "batch")]
 mod four;
 mod ints;
 pub(in crate::simd) mod lanes;
 #[cfg(feature = "batch")]
 mod panel;
 
-pub(crate) use ints::{Shuffle, transpose_add};
 #[cfg(feature = "batch")]
-pub(crate) use panel::transpose;
+pub(crate) use columns::transpose;
+pub(crate) use ints::{Shuffle, transpose_add};
 
 /// Proof that the CPU has AVX2, FMA and F16C and that the operating system saves their registers.
 #[derive(Clone, Copy, Debug)]

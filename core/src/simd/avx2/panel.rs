@@ -1,10 +1,11 @@
 //! Panels of 16 rows, in pairs of registers of 8.
 
 use super::Avx2;
+use super::columns::transpose;
 use super::four::{groups4_2_twice, groups4_4, groups4_4_twice, groups4_8, pairs4, wide4};
 use crate::array::{from_fn, map};
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs, run, wide_dots};
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs, wide_dots};
 use core::arch::x86_64::*;
 
 pub(super) const R: usize = 16;
@@ -37,55 +38,6 @@ fn all_mut<E, const N: usize>(x: &mut [E]) -> &mut [E; N] {
     x.try_into().expect("as many elements")
 }
 
-/// Transposes a square: 8 columns of the rows from `row` on.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn square<const R: usize>(rows: [&[u8; 32]; 8], columns: &mut [[[u8; 4]; R]; 8], row: usize) {
-    assert!(row + 8 <= R);
-    let mut v = [_mm256_setzero_si256(); 8];
-    for (v, row) in v.iter_mut().zip(rows) {
-        // SAFETY: the array spans 32 bytes; the load needs no alignment.
-        *v = unsafe { _mm256_loadu_si256(row.as_ptr().cast()) };
-    }
-    let mut a = v;
-    for i in 0..4 {
-        a[2 * i] = _mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
-        a[2 * i + 1] = _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
-    }
-    // b[4i + j]: columns j (lower half) and j + 4 (upper half) of rows 4i..4i + 4.
-    let mut b = a;
-    for i in 0..2 {
-        for j in 0..2 {
-            b[4 * i + 2 * j] = _mm256_unpacklo_epi64(a[4 * i + j], a[4 * i + 2 + j]);
-            b[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a[4 * i + j], a[4 * i + 2 + j]);
-        }
-    }
-    for j in 0..4 {
-        let low = _mm256_permute2x128_si256::<0x20>(b[j], b[4 + j]);
-        let high = _mm256_permute2x128_si256::<0x31>(b[j], b[4 + j]);
-        for (c, x) in [(j, low), (j + 4, high)] {
-            // SAFETY: a column has `R >= row + 8` elements of 4 bytes, so that 32 bytes can be written from `row` on.
-            unsafe { _mm256_storeu_si256(columns[c].as_mut_ptr().add(row).cast(), x) };
-        }
-    }
-}
-
-/// `panel[c][r] = rows[r][c]` for the first `columns` (a multiple of 8) columns; `R` is a multiple of 8.
-#[target_feature(enable = "avx2")]
-#[inline]
-pub(crate) fn transpose<const R: usize, const C: usize>(
-    rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; C],
-    columns: usize,
-) {
-    for (c, to) in panel[..columns].as_chunks_mut().0.iter_mut().enumerate() {
-        for row in (0..R).step_by(8) {
-            let run = |i: usize| rows[row + i].as_flattened()[32 * c..].first_chunk().expect("whole squares");
-            square(from_fn(run), to, row);
-        }
-    }
-}
-
 impl PanelIsa<R> for Avx2 {
     // 8 registers of 16-bit parts, 2 of weights, the digits: the 32-bit sums, touched once a group, stay in L1.
     const TOKENS: usize = 4;
@@ -114,19 +66,6 @@ impl PanelIsa<R> for Avx2 {
     ) {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe { transpose(rows, panel, columns) }
-    }
-
-    #[inline(always)]
-    fn transpose_run<const B: usize>(
-        self,
-        blocks: &[&[u8; B]; R],
-        at: usize,
-        columns: &mut [[[u8; 4]; R]; 8],
-    ) {
-        for row in [0, 8] {
-            // SAFETY: a value of this type exists only where the feature is available.
-            unsafe { square(from_fn(|i| run(blocks[row + i], at)), columns, row) };
-        }
     }
 
     #[inline(always)]

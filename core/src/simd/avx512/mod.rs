@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
 
+#[cfg(feature = "batch")]
+mod columns;
 mod ints;
 mod lanes;
 #[cfg(feature = "batch")]

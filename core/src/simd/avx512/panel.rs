@@ -5,7 +5,7 @@ use super::six::{groups6_4, groups6_8, pairs6_4, pairs6_8};
 use crate::array::{from_fn, map};
 use crate::simd::avx2::transpose;
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs, run};
+use crate::simd::panel::{PanelIsa, all, dot_all_pairs, fold_groups, in_pairs};
 use core::arch::x86_64::*;
 
 /// Rows in a panel.
@@ -21,43 +21,6 @@ fn load<T>(x: &[T; R]) -> Pair {
     // SAFETY: the array spans 32 elements of 4 bytes; the loads read the first and the last 64 bytes of it and need
     // no alignment.
     unsafe { [_mm512_loadu_si512(p.cast()), _mm512_loadu_si512(p.add(16).cast())] }
-}
-
-/// Transposes 8 columns of the 16 rows from `row` on.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn columns_of_16(rows: [&[u8; 32]; 16], columns: &mut [[[u8; 4]; R]; 8], row: usize) {
-    assert!(row + 16 <= R);
-    let mut v = [_mm512_setzero_si512(); 8];
-    for (i, v) in v.iter_mut().enumerate() {
-        // SAFETY: the arrays span 32 bytes; the loads need no alignment.
-        let (low, high) = unsafe {
-            (_mm256_loadu_si256(rows[i].as_ptr().cast()), _mm256_loadu_si256(rows[8 + i].as_ptr().cast()))
-        };
-        *v = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
-    }
-    let mut a = v;
-    for i in 0..4 {
-        a[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
-        a[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
-    }
-    // b[4i + j]: columns j and j + 4 of rows 4i..4i + 4, then of rows 4i + 8..4i + 12.
-    let mut b = a;
-    for i in 0..2 {
-        for j in 0..2 {
-            b[4 * i + 2 * j] = _mm512_unpacklo_epi64(a[4 * i + j], a[4 * i + 2 + j]);
-            b[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(a[4 * i + j], a[4 * i + 2 + j]);
-        }
-    }
-    let low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
-    let high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
-    for j in 0..4 {
-        for (c, lanes) in [(j, low), (j + 4, high)] {
-            let x = _mm512_permutex2var_epi64(b[j], lanes, b[4 + j]);
-            // SAFETY: a column has `R >= row + 16` elements of 4 bytes, so that 64 bytes can be written from `row` on.
-            unsafe { _mm512_storeu_si512(columns[c].as_mut_ptr().add(row).cast(), x) };
-        }
-    }
 }
 
 impl PanelIsa<R> for Avx512 {
@@ -90,19 +53,6 @@ impl PanelIsa<R> for Avx512 {
     ) {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe { transpose(rows, panel, columns) }
-    }
-
-    #[inline(always)]
-    fn transpose_run<const B: usize>(
-        self,
-        blocks: &[&[u8; B]; R],
-        at: usize,
-        columns: &mut [[[u8; 4]; R]; 8],
-    ) {
-        for row in [0, 16] {
-            // SAFETY: a value of this type exists only where the features are available.
-            unsafe { columns_of_16(from_fn(|i| run(blocks[row + i], at)), columns, row) };
-        }
     }
 
     #[inline(always)]

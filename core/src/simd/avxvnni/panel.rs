@@ -29,7 +29,7 @@ impl PanelIsa<R> for AvxVnni {
     const PAIRED_SCALES: bool = false;
     // A multiplier that takes one operand unsigned.
     const WIDE_OFFSET: i32 = 128;
-    type Columns = Self;
+    type Columns = Avx2;
     type Weights = Pair;
     type Digits = __m256i;
     type Part = Pair;
@@ -38,8 +38,8 @@ impl PanelIsa<R> for AvxVnni {
     type Floats = <Avx2 as PanelIsa<R>>::Floats;
 
     #[inline(always)]
-    fn columns(self) -> Self {
-        self
+    fn columns(self) -> Avx2 {
+        self.avx2()
     }
 
     #[inline(always)]
@@ -50,16 +50,6 @@ impl PanelIsa<R> for AvxVnni {
         columns: usize,
     ) {
         PanelIsa::<R>::transpose(self.avx2(), rows, panel, columns);
-    }
-
-    #[inline(always)]
-    fn transpose_run<const B: usize>(
-        self,
-        blocks: &[&[u8; B]; R],
-        at: usize,
-        columns: &mut [[[u8; 4]; R]; 8],
-    ) {
-        PanelIsa::<R>::transpose_run(self.avx2(), blocks, at, columns);
     }
 
     #[inline(always)]

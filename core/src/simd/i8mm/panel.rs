@@ -156,7 +156,7 @@ impl PanelIsa<R> for I8mm {
     const COLUMNS: bool = false;
     // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
     const KEPT_STEPS: usize = 64;
-    type Columns = Self;
+    type Columns = Neon;
     type Weights = [int8x16_t; 2];
     type Digits = int8x16_t;
     type Part = Ints;
@@ -167,8 +167,8 @@ impl PanelIsa<R> for I8mm {
     panel_as_neon!();
 
     #[inline(always)]
-    fn columns(self) -> Self {
-        self
+    fn columns(self) -> Neon {
+        self.neon()
     }
 
     #[inline(always)]
@@ -182,7 +182,7 @@ impl PanelIsa<R> for I8mm {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe {
             pair_rows(rows, panel, weights);
-            crate::simd::neon::panel::transpose(rows, panel, weights, columns);
+            crate::simd::neon::transpose(rows, panel, weights, columns);
         }
     }
 

@@ -2,12 +2,17 @@
 
 #![allow(unsafe_code, reason = "intrinsics that load and store, and calls into target features")]
 
+#[cfg(feature = "batch")]
+mod columns;
 mod dots;
 #[cfg(not(feature = "batch"))]
 mod ints;
 mod lanes;
 #[cfg(feature = "batch")]
-pub(crate) mod panel;
+mod panel;
+
+#[cfg(all(feature = "batch", feature = "dotprod"))]
+pub(crate) use columns::transpose;
 
 /// Proof that the CPU has Advanced SIMD and that it is enabled.
 #[derive(Clone, Copy, Debug)]

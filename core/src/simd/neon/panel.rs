@@ -1,9 +1,9 @@
 //! Panels of 8 rows, in pairs of registers of 4, for CPUs without the dot product instructions.
 
 use super::Neon;
-use crate::array::from_fn;
+use super::columns::transpose;
 use crate::simd::isa_ops;
-use crate::simd::panel::{PanelIsa, run};
+use crate::simd::panel::PanelIsa;
 use core::arch::aarch64::*;
 
 const R: usize = 8;
@@ -13,58 +13,6 @@ type Floats = [float32x4_t; 2];
 type Part = [int16x8_t; 4];
 /// Two lanes a row.
 type WidePart = [int32x4_t; 4];
-
-/// Transposes a square: 4 columns of the rows from `row` on.
-#[target_feature(enable = "neon")]
-#[inline]
-fn square(rows: [&[u8; 16]; 4], columns: &mut [[[u8; 4]; R]; 4], row: usize) {
-    assert!(row + 4 <= R);
-    let mut v = [vdupq_n_u32(0); 4];
-    for (v, row) in v.iter_mut().zip(rows) {
-        // SAFETY: the array spans 16 bytes.
-        *v = vreinterpretq_u32_u8(unsafe { vld1q_u8(row.as_ptr()) });
-    }
-    let wide = |x| vreinterpretq_u64_u32(x);
-    let (a, b) = (wide(vtrn1q_u32(v[0], v[1])), wide(vtrn1q_u32(v[2], v[3])));
-    let (c, d) = (wide(vtrn2q_u32(v[0], v[1])), wide(vtrn2q_u32(v[2], v[3])));
-    let transposed = [vtrn1q_u64(a, b), vtrn1q_u64(c, d), vtrn2q_u64(a, b), vtrn2q_u64(c, d)];
-    for (column, x) in columns.iter_mut().zip(transposed) {
-        // SAFETY: a column has `R >= row + 4` elements of 4 bytes, so that 16 bytes can be written from `row` on.
-        unsafe { vst1q_u8(column.as_mut_ptr().add(row).cast(), vreinterpretq_u8_u64(x)) };
-    }
-}
-
-/// `panel[c][r] = rows[r][c]` for columns `first .. end`, both multiples of 4.
-#[target_feature(enable = "neon")]
-#[inline]
-pub(crate) fn transpose<const C: usize>(
-    rows: &[[[u8; 4]; C]; R],
-    panel: &mut [[[u8; 4]; R]; C],
-    first: usize,
-    end: usize,
-) {
-    for (c, to) in panel[first..end].as_chunks_mut().0.iter_mut().enumerate() {
-        for row in [0, 4] {
-            let run = |i: usize| rows[row + i].as_flattened()[4 * first + 16 * c..].first_chunk();
-            square(from_fn(|i| run(i).expect("whole squares")), to, row);
-        }
-    }
-}
-
-/// [`PanelIsa::transpose_run`].
-#[target_feature(enable = "neon")]
-#[inline]
-pub(crate) fn transpose_run<const B: usize>(
-    blocks: &[&[u8; B]; R],
-    at: usize,
-    columns: &mut [[[u8; 4]; R]; 8],
-) {
-    for (c, to) in columns.as_chunks_mut().0.iter_mut().enumerate() {
-        for row in [0, 4] {
-            square(from_fn(|i| &run(blocks[row + i], at).as_chunks().0[c]), to, row);
-        }
-    }
-}
 
 /// One i32 a row out of the four or two lanes that it has.
 #[target_feature(enable = "neon")]
@@ -113,17 +61,6 @@ impl PanelIsa<R> for Neon {
     ) {
         // SAFETY: a value of this type exists only where the feature is available.
         unsafe { transpose(rows, panel, 0, columns) }
-    }
-
-    #[inline(always)]
-    fn transpose_run<const B: usize>(
-        self,
-        blocks: &[&[u8; B]; R],
-        at: usize,
-        columns: &mut [[[u8; 4]; R]; 8],
-    ) {
-        // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { transpose_run(blocks, at, columns) }
     }
 
     isa_ops! { Neon, "neon";

@@ -1,5 +1,7 @@
 //! Portable operations, which every CPU can run.
 
+#[cfg(feature = "batch")]
+mod columns;
 mod ints;
 mod lanes;
 #[cfg(feature = "batch")]
