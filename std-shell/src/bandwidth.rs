@@ -43,7 +43,7 @@ impl Probe {
 }
 
 /// Looks at every byte, 64 of them at a time and independent of each other, so that nothing but memory is waited for.
-fn look_at(bytes: &[u8]) -> u64 {
+pub(crate) fn look_at(bytes: &[u8]) -> u64 {
     let mut sums = [0u64; 8];
     for line in bytes.as_chunks::<64>().0 {
         for (sum, word) in sums.iter_mut().zip(line.as_chunks::<8>().0) {

@@ -3,10 +3,16 @@
 //! A mapped file lives in 4 KiB pages, and decoding, which reads every weight once a token, then waits for address
 //! translations: on a virtual machine 20 GB/s became 14. A copy in huge pages costs about the time of three tokens,
 //! so it isn't made at once but in passing: each tensor is copied when it comes by, a few of them a token.
+//!
+//! Where the host of a virtual machine finds the memory for each new page at that moment, the copy costs the time of a
+//! hundred tokens, which few sessions would get back. So it is timed, and ends where it becomes too dear.
 
+use crate::bandwidth::look_at;
 use memmap2::{Advice, MmapMut, MmapOptions, UncheckedAdvice};
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Files below this have too little to gain.
 const LEAST: u64 = 32 << 20;
@@ -14,14 +20,24 @@ const LEAST: u64 = 32 << 20;
 /// Tokens over which the copying is spread, once a tensor has been used for one.
 const SPREAD: u32 = 16;
 
+/// Bytes that are timed at a time: two huge pages.
+const PIECE: usize = 4 << 20;
+
 /// Copies of parts of a mapping, each at its own offset in anonymous memory; what is not copied takes no memory.
 #[derive(Debug)]
 pub(crate) struct HugeCopy {
     memory: MmapMut,
-    parts: Mutex<BTreeMap<usize, Part>>,
+    state: Mutex<State>,
 }
 
-/// A tensor that has been asked for, by its start.
+#[derive(Debug, Default)]
+struct State {
+    /// Tensors that have been asked for, by their starts.
+    parts: BTreeMap<usize, Part>,
+    cost: Cost,
+}
+
+/// A tensor that has been asked for.
 #[derive(Debug)]
 struct Part {
     len: usize,
@@ -30,6 +46,41 @@ struct Part {
     /// The use at which it is copied.
     due: u32,
     copied: bool,
+}
+
+/// What copying has cost, beside reading.
+#[derive(Debug, Default)]
+struct Cost {
+    /// Pieces that have been read to see how long that takes.
+    reads: u32,
+    /// The shortest time that took.
+    read: Duration,
+    bytes: usize,
+    copying: Duration,
+    too_dear: bool,
+}
+
+impl Cost {
+    /// Pieces that are read: the best of a few, as others may have the core at times.
+    const READS: u32 = 3;
+    /// How many times as long as reading copying may take. Four to seven times is usual; huge pages save a sixth of the
+    /// reading or more where they save much, so that sixteen are paid back within a hundred tokens.
+    const WORTH: f64 = 16.0;
+    /// What it may take besides, for others who have the core.
+    const SLACK: Duration = Duration::from_millis(20);
+
+    fn add_read(&mut self, time: Duration) {
+        self.read = if self.reads == 0 { time } else { self.read.min(time) };
+        self.reads += 1;
+    }
+
+    fn add_copy(&mut self, bytes: usize, time: Duration) {
+        self.bytes += bytes;
+        self.copying += time;
+        let reading = self.read.as_secs_f64() * self.bytes as f64 / PIECE as f64;
+        let most = Self::SLACK.as_secs_f64() + Self::WORTH * reading;
+        self.too_dear |= self.reads > 0 && self.copying.as_secs_f64() > most;
+    }
 }
 
 impl HugeCopy {
@@ -41,14 +92,14 @@ impl HugeCopy {
         }
         let memory = MmapOptions::new().len(usize::try_from(len).ok()?).no_reserve_swap().map_anon().ok()?;
         memory.advise(Advice::HugePage).ok()?;
-        Some(Self { memory, parts: Mutex::default() })
+        Some(Self { memory, state: Mutex::default() })
     }
 
     /// `len` bytes from `start` of the mapping `file`, or of their copy.
     pub(crate) fn view<'a>(&'a self, file: &'a memmap2::Mmap, start: usize, len: usize) -> Option<&'a [u8]> {
         let original = file.get(start..start.checked_add(len)?)?;
-        // A poisoned lock only means that another thread has panicked: the map is whole after every statement.
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        // A poisoned lock only means that another thread has panicked: the state is whole after every statement.
+        let State { parts, cost } = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let order = parts.len() as u32;
         let part =
             parts.entry(start).or_insert(Part { len, uses: 0, due: 2 + order % SPREAD, copied: false });
@@ -57,15 +108,30 @@ impl HugeCopy {
         if copied && whole {
             return self.memory.get(start..start + len);
         }
-        if copied || !whole || !due || !self.fits(&parts, start, len) {
+        if copied || !whole || !due || cost.too_dear || !self.fits(parts, start, len) {
             return Some(original);
         }
-        // SAFETY: the range lies within the memory, which is as long as the file. Nobody has a reference to it: only
-        // ranges that are marked as copied are handed out, this one isn't yet, and `fits` has made sure that none of
-        // those overlaps it. The lock is held until it is marked.
-        unsafe {
-            let copy = self.memory.as_ptr().add(start).cast_mut();
-            std::ptr::copy_nonoverlapping(original.as_ptr(), copy, len);
+        for (i, piece) in original.chunks(PIECE).enumerate() {
+            if piece.len() == PIECE && cost.reads < Cost::READS {
+                let began = Instant::now();
+                black_box(look_at(piece));
+                cost.add_read(began.elapsed());
+            }
+            let began = Instant::now();
+            // SAFETY: the piece lies within the memory, which is as long as the file. Nobody has a reference to it: only
+            // ranges that are marked as copied are handed out, this one isn't yet, and `fits` has made sure that none of
+            // those overlaps it. The lock is held until it is marked.
+            unsafe {
+                let copy = self.memory.as_ptr().add(start + i * PIECE).cast_mut();
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), copy, piece.len());
+            }
+            cost.add_copy(piece.len(), began.elapsed());
+            if cost.too_dear {
+                // What is copied of the tensor serves nobody.
+                // SAFETY: as above, nobody has a reference to it.
+                let _ = unsafe { self.memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
+                return Some(original);
+            }
         }
         if let Some(part) = parts.get_mut(&start) {
             part.copied = true;
@@ -78,8 +144,8 @@ impl HugeCopy {
 
     /// Bytes copied so far.
     pub(crate) fn bytes(&self) -> u64 {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.values().filter(|part| part.copied).map(|part| part.len as u64).sum()
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.parts.values().filter(|part| part.copied).map(|part| part.len as u64).sum()
     }
 
     /// Whether no copied part overlaps this one, as the tensors of a hostile file may.
@@ -117,6 +183,49 @@ mod tests {
             assert_eq!(moved, parts.len().min(round - 1), "one more a round, from the second on");
         }
         assert_eq!(huge.bytes(), parts.iter().map(|&(_, len)| len as u64).sum::<u64>());
+    }
+
+    #[test]
+    fn copying_ends_where_it_costs_too_much() {
+        let ms = Duration::from_millis;
+        let mut cost = Cost::default();
+        cost.add_copy(1, ms(500));
+        assert!(!cost.too_dear, "beside what?");
+        let mut cost = Cost::default();
+        for time in [30, 1, 2] {
+            cost.add_read(ms(time));
+        }
+        for time in [16, 16, 16 + 20] {
+            cost.add_copy(PIECE, ms(time));
+            assert!(!cost.too_dear);
+        }
+        cost.add_copy(PIECE / 2, ms(9));
+        assert!(cost.too_dear);
+        cost.add_copy(100 * PIECE, ms(1));
+        assert!(cost.too_dear, "once and for all");
+
+        let file = mapping(LEAST as usize);
+        let huge = HugeCopy::new(LEAST, Some(u64::MAX)).unwrap();
+        huge.view(&file, 0, 5000).unwrap();
+        huge.view(&file, 0, 5000).unwrap();
+        assert_eq!(huge.bytes(), 5000);
+        huge.state.lock().unwrap().cost = cost;
+        for _ in 0..40 {
+            assert!(huge.view(&file, 8192, PIECE).unwrap() == &file[8192..][..PIECE]);
+            assert!(huge.view(&file, 0, 5000).unwrap() == &file[..5000]);
+        }
+        assert_eq!(huge.bytes(), 5000, "what is copied stays, and nothing comes to it");
+    }
+
+    #[test]
+    fn a_long_part_is_copied_piece_by_piece() {
+        let file = mapping(LEAST as usize);
+        let huge = HugeCopy::new(LEAST, Some(u64::MAX)).unwrap();
+        let (start, len) = (4096, 2 * PIECE + 4097);
+        for _ in 0..3 {
+            assert!(huge.view(&file, start, len).unwrap() == &file[start..start + len]);
+        }
+        assert!([0, len as u64].contains(&huge.bytes()), "whole or not at all");
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Source {
     }
 
     /// Has the tensors of a mapped file copied to huge pages as they are used, a few a token, if the file is large
-    /// enough to gain from it and the memory holds it twice with room to spare.
+    /// enough to gain from it and the memory holds it twice with room to spare, until that turns out to cost too much.
     #[must_use]
     pub fn with_huge_pages(mut self) -> Self {
         if self.map.is_some() {
