@@ -17,11 +17,15 @@ use std::time::{Duration, Instant};
 /// Files below this have too little to gain.
 const LEAST: u64 = 32 << 20;
 
-/// Tokens over which the copying is spread, once a tensor has been used for one.
+/// The use at which copying begins. The first is a look when a session is made, the second the prompt, whose first token
+/// shall not wait.
+const FIRST: u32 = 3;
+
+/// Tokens over which the copying is spread from there on.
 const SPREAD: u32 = 16;
 
-/// Bytes that are timed at a time: two huge pages.
-const PIECE: usize = 4 << 20;
+/// Bytes that are timed at a time: as many as a huge page has.
+const PIECE: usize = 2 << 20;
 
 /// Copies of parts of a mapping, each at its own offset in anonymous memory; what is not copied takes no memory.
 #[derive(Debug)]
@@ -102,7 +106,7 @@ impl HugeCopy {
         let State { parts, cost } = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let order = parts.len() as u32;
         let part =
-            parts.entry(start).or_insert(Part { len, uses: 0, due: 2 + order % SPREAD, copied: false });
+            parts.entry(start).or_insert(Part { len, uses: 0, due: FIRST + order % SPREAD, copied: false });
         part.uses = part.uses.saturating_add(1);
         let (whole, copied, due) = (part.len == len, part.copied, part.uses >= part.due);
         if copied && whole {
@@ -173,14 +177,15 @@ mod tests {
         let file = mapping(LEAST as usize);
         let huge = HugeCopy::new(LEAST, Some(u64::MAX)).unwrap();
         let parts = [(0, 5000), (5000, 4 << 20), (9 << 20, 1 << 20)];
-        for round in 1..20 {
+        for round in 1..20_usize {
             let mut moved = 0;
             for (i, &(start, len)) in parts.iter().enumerate() {
                 let view = huge.view(&file, start, len).unwrap();
                 assert!(view == &file[start..start + len], "part {i} in round {round}");
                 moved += usize::from(view.as_ptr() != file[start..].as_ptr());
             }
-            assert_eq!(moved, parts.len().min(round - 1), "one more a round, from the second on");
+            let due = (round + 1).saturating_sub(FIRST as usize);
+            assert_eq!(moved, parts.len().min(due), "one more a round, from the third on");
         }
         assert_eq!(huge.bytes(), parts.iter().map(|&(_, len)| len as u64).sum::<u64>());
     }
@@ -206,8 +211,9 @@ mod tests {
 
         let file = mapping(LEAST as usize);
         let huge = HugeCopy::new(LEAST, Some(u64::MAX)).unwrap();
-        huge.view(&file, 0, 5000).unwrap();
-        huge.view(&file, 0, 5000).unwrap();
+        for _ in 0..FIRST {
+            huge.view(&file, 0, 5000).unwrap();
+        }
         assert_eq!(huge.bytes(), 5000);
         huge.state.lock().unwrap().cost = cost;
         for _ in 0..40 {
@@ -222,7 +228,7 @@ mod tests {
         let file = mapping(LEAST as usize);
         let huge = HugeCopy::new(LEAST, Some(u64::MAX)).unwrap();
         let (start, len) = (4096, 2 * PIECE + 4097);
-        for _ in 0..3 {
+        for _ in 0..=FIRST {
             assert!(huge.view(&file, start, len).unwrap() == &file[start..start + len]);
         }
         assert!([0, len as u64].contains(&huge.bytes()), "whole or not at all");

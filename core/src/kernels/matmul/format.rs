@@ -51,9 +51,8 @@ pub(super) trait PanelFormat<const B: usize, const N: usize> {
         groups: &mut [[[u8; 4]; R]; 8],
         offset: u8,
     ) -> [Column<I, R>; 2] {
-        let _ = (weights, groups, offset);
-        let [d, m, ..] = Column::run(isa, blocks, 0);
-        [d, m]
+        let _ = (isa, blocks, weights, groups, offset);
+        unreachable!("row by row")
     }
 
     /// The block's weights in order, four a step.
