@@ -131,9 +131,7 @@ impl HugeCopy {
             }
             cost.add_copy(piece.len(), began.elapsed());
             if cost.too_dear {
-                // What is copied of the tensor serves nobody.
-                // SAFETY: as above, nobody has a reference to it.
-                let _ = unsafe { self.memory.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
+                self.give_back(start, len);
                 return Some(original);
             }
         }
@@ -144,6 +142,19 @@ impl HugeCopy {
         // somebody reads them.
         let _ = unsafe { file.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
         self.memory.get(start..start + len)
+    }
+
+    /// Gives back the pages of a part that isn't handed out: what is copied of it serves nobody.
+    fn give_back(&self, start: usize, len: usize) {
+        /// Whole pages, whatever their size. Those at the ends of the part hold its neighbours' bytes as well.
+        const PAGES: usize = 64 << 10;
+        let (first, end) = (start.next_multiple_of(PAGES), (start + len) / PAGES * PAGES);
+        if first < end {
+            // SAFETY: the memory begins at a page, so the range consists of pages, all of them within the part, to which
+            // nobody has a reference.
+            let _ =
+                unsafe { self.memory.unchecked_advise_range(UncheckedAdvice::DontNeed, first, end - first) };
+        }
     }
 
     /// Bytes copied so far.
@@ -221,6 +232,31 @@ mod tests {
             assert!(huge.view(&file, 0, 5000).unwrap() == &file[..5000]);
         }
         assert_eq!(huge.bytes(), 5000, "what is copied stays, and nothing comes to it");
+    }
+
+    #[test]
+    fn what_is_given_back_takes_nothing_from_its_neighbours() {
+        let file = mapping(LEAST as usize);
+        let huge = HugeCopy::new(LEAST, Some(u64::MAX)).unwrap();
+        let (before, part, after) = ((0, 5000), (5000, PIECE + 3000), (PIECE + 8000, 70_000));
+        for (start, len) in [before, after] {
+            for _ in 0..FIRST + SPREAD {
+                huge.view(&file, start, len).unwrap();
+            }
+        }
+        assert_eq!(huge.bytes(), 75_000);
+        // Whatever copying takes from here on, it is too much.
+        huge.state.lock().unwrap().cost =
+            Cost { reads: Cost::READS, copying: Cost::SLACK, ..Cost::default() };
+        for _ in 0..FIRST + SPREAD {
+            for (start, len) in [before, part, after] {
+                assert!(huge.view(&file, start, len).unwrap() == &file[start..start + len]);
+            }
+        }
+        assert!(huge.state.lock().unwrap().cost.too_dear);
+        assert_eq!(huge.bytes(), 75_000);
+        assert!(huge.memory[5000..65_536] == file[5000..65_536], "the page of the part before stays");
+        assert!(huge.memory[1 << 20..][..4096] == [0; 4096], "the part's own are given back");
     }
 
     #[test]
