@@ -256,7 +256,12 @@ impl Engine {
     /// [`Error::Memory`].
     pub fn arena(plan: &Plan) -> Result<Arena, Error> {
         let memory = match plan.limits().weights {
-            WeightPlacement::Mapped => Arena::new(plan.bytes()),
+            WeightPlacement::Mapped => Arena::new(plan.bytes()).inspect(|arena| {
+                // Every layer has its keys and values apart: a short text would wait for the memory of a long one.
+                for cache in plan.regions().filter(|region| region.name == "KV cache") {
+                    arena.small_pages(cache.offset, cache.bytes);
+                }
+            }),
             // Who counts the bytes of a process wants them counted from the start.
             _ => Arena::populated(plan.bytes()),
         };

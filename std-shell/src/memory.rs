@@ -39,6 +39,16 @@ impl Arena {
         Ok(arena)
     }
 
+    /// Keeps `len` bytes from `at` on in small pages: where a little is used here and there, huge ones would take all.
+    pub(crate) fn small_pages(&self, at: usize, len: usize) {
+        #[cfg(target_os = "linux")]
+        {
+            let _ = self.map.advise_range(memmap2::Advice::NoHugePage, at, len);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (at, len);
+    }
+
     /// The bytes.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.map[..self.len]
@@ -72,4 +82,29 @@ fn status_field(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix(field))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Bytes held of the mapping that begins at `start`.
+    fn held(start: usize) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mapping = maps.split_once(&format!("\n{start:x}-")).expect("a mapping of its own").1;
+        let field = mapping.lines().find_map(|l| l.strip_prefix("Rss:")).unwrap();
+        field.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
+    }
+
+    #[test]
+    fn what_is_kept_in_small_pages_takes_what_is_used() {
+        const MIB: usize = 1 << 20;
+        let mut arena = Arena::new(64 * MIB).unwrap();
+        arena.small_pages(8 * MIB, 48 * MIB);
+        let bytes = arena.bytes_mut();
+        bytes[8 * MIB..56 * MIB].iter_mut().step_by(MIB).for_each(|byte| *byte = 1);
+        // Of no system are pages larger than 64 KiB.
+        let held = held(bytes.as_ptr() as usize + 8 * MIB);
+        assert!((48 * SMALL_PAGE..=48 * (64 << 10)).contains(&held), "{held} bytes");
+    }
 }
