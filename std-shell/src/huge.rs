@@ -67,8 +67,9 @@ struct Cost {
 impl Cost {
     /// Pieces that are read: the best of a few, as others may have the core at times.
     const READS: u32 = 3;
-    /// How many times as long as reading copying may take. Four to seven times is usual; huge pages save a sixth of the
-    /// reading or more where they save much, so that sixteen are paid back within a hundred tokens.
+    /// How many times as long as reading copying may take. By its traffic a copy, which clears, reads and writes, costs
+    /// some six readings; huge pages save a sixth of one or more where they save much, which pays sixteen back within a
+    /// hundred tokens.
     const WORTH: f64 = 16.0;
     /// What it may take besides, for others who have the core.
     const SLACK: Duration = Duration::from_millis(20);
