@@ -119,11 +119,6 @@ fn chunk_rows(rows: usize, threads: usize, claims: usize) -> usize {
     (share / CHUNK_ROWS * CHUNK_ROWS).clamp(CHUNK_ROWS, 32 / claims * CHUNK_ROWS)
 }
 
-/// Tokens up to which rows are multiplied with one at a time, a chunk of them staying in the cache: unpacking a panel
-/// costs about as much as multiplying it with that many.
-#[cfg(feature = "batch")]
-const FEW_TOKENS: usize = 5;
-
 /// Multiplies `weights` (`rows` rows of `k` weights in `format`, row-major, in their blocks) with a batch of
 /// activations `[batch, k]` on the fused kernel of the format, into the columns `first_row ..` of the row-major
 /// `out`: `[batch, n]`.
@@ -178,13 +173,15 @@ pub fn dispatch_matmul(
 
     let out = SharedOut::new(OutCols::new(out, batch, n));
     let threads = compute.executor.threads();
+    #[cfg(feature = "batch")]
+    let few = kernels.few_tokens(format);
     let chunk_rows = match batch {
         1 => chunk_rows(rows, threads, 8),
         // More to lay out than for one token.
         #[cfg(feature = "batch")]
-        _ if batch > FEW_TOKENS && kernels.lays_out_batches() => chunk_rows(rows, threads, 4),
+        _ if batch > few && kernels.lays_out_batches() => chunk_rows(rows, threads, 4),
         #[cfg(feature = "batch")]
-        _ if batch > FEW_TOKENS => BATCH_ROWS,
+        _ if batch > few => BATCH_ROWS,
         _ => CHUNK_ROWS,
     };
     let chunks = rows.div_ceil(chunk_rows);
@@ -196,7 +193,7 @@ pub fn dispatch_matmul(
         // SAFETY: chunks are disjoint ranges of rows and each is run once, so no two windows overlap.
         let mut out = unsafe { out.share(first_row + first, count) };
         #[cfg(feature = "batch")]
-        if batch > FEW_TOKENS {
+        if batch > few {
             return kernels.matmul(format, weights, input, &mut out, scratch);
         }
         for t in 0..batch {

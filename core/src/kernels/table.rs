@@ -179,6 +179,12 @@ impl Kernels {
         }
     }
 
+    /// Tokens up to which [`matvec`](Self::matvec) of each is faster than [`matmul`](Self::matmul).
+    #[cfg(feature = "batch")]
+    pub(super) const fn few_tokens(&self, format: WeightFormat) -> usize {
+        self.matmul.few_tokens(format)
+    }
+
     /// Whether [`matmul`](Self::matmul) lays out all activations once a call, so that calls for many rows are cheaper
     /// than many for few.
     #[cfg(feature = "batch")]

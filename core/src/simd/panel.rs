@@ -34,9 +34,6 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// Whether weights are stored signed, and multiplied by [`dots`](Self::dots): a multiplier that takes any bytes.
     const SIGNED: bool = false;
-    /// Whether a column of a transposed panel is four weights of each row, one row after the other, so that blocks
-    /// can be unpacked by [columns](Self::Columns).
-    const COLUMNS: bool = true;
     /// Whether tokens are multiplied in pairs, so that their number is even.
     const PAIRS: bool = false;
     /// Steps of a block at most whose unit's f32 accumulators have room in the registers beside the integer sums.
@@ -64,7 +61,8 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// One f32 a row.
     type Floats: Copy;
 
-    /// `panel[c][r] = rows[r][c]` for the first `columns` (a multiple of 8) columns.
+    /// `panel[c][r] = rows[r][c]` for the first `columns` (a multiple of 8) columns, or the weights among them as they are
+    /// multiplied.
     fn transpose<const C: usize>(
         self,
         rows: &[[[u8; 4]; C]; R],
@@ -74,6 +72,10 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
 
     /// The instruction set of the [columns](Self::Columns).
     fn columns(self) -> Self::Columns;
+    /// Brings columns of weights, which are four weights of each row, one row after the other, into the order of
+    /// [`transpose`](Self::transpose), if that is another.
+    #[inline(always)]
+    fn arrange(self, _columns: &mut [[[u8; 4]; R]]) {}
 
     /// Loads a step of the panel.
     fn weights(self, w: &[[u8; 4]; R]) -> Self::Weights;

@@ -2,15 +2,6 @@
 
 use crate::simd::columns::{Column, Columns};
 
-/// Integer scales and minimums of a super-block, one a group, then nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Groups {
-    /// Scales.
-    pub(super) scale: [i8; 16],
-    /// Minimums.
-    pub(super) min: [i8; 16],
-}
-
 /// A [`PanelFormat::MAX_STORED`] that stands for weights in -128..=127, stored as they are.
 pub(super) const SIGNED_BYTES: usize = 255;
 
@@ -38,11 +29,7 @@ pub(super) trait PanelFormat<const B: usize, const N: usize> {
     /// Whether floats are halves (else singles).
     const HALVES: bool = true;
 
-    /// Whether blocks are unpacked after their dwords are transposed, so that a lane is a row: fewer dwords are transposed than
-    /// there are weights, and headers of all rows are decoded at once. Else row by row.
-    const BY_COLUMNS: bool = false;
-
-    /// Unpacks a super-block of each row: columns of weights, less `offset`, and of scales and, from the fifth on, minimums; the
+    /// Unpacks a super-block with scales of each row: columns of weights, less `offset`, and of scales and, from the fifth on, minimums; the
     /// rows' halves `d` and, where the format has minimums, `dmin`.
     fn unpack<I: Columns<R>, const R: usize>(
         isa: I,
@@ -52,17 +39,19 @@ pub(super) trait PanelFormat<const B: usize, const N: usize> {
         offset: u8,
     ) -> [Column<I, R>; 2] {
         let _ = (isa, blocks, weights, groups, offset);
-        unreachable!("row by row")
+        unreachable!("a format without scales")
     }
 
-    /// The block's weights in order, four a step.
-    fn weights(block: &[u8; B], to: &mut [[u8; 4]; N]);
-    /// The scales and minimums of its groups.
-    fn groups(_block: &[u8; B]) -> Groups {
-        Groups::default()
+    /// The weights, in order, four a step, of a block without scales.
+    fn weights(block: &[u8; B], to: &mut [[u8; 4]; N]) {
+        let _ = (block, to);
+        unreachable!("a format with scales")
     }
-    /// Bits of the floats `d` and `m` or `dmin`.
-    fn floats(block: &[u8; B]) -> [u32; 2];
+    /// Bits of the floats `d` and, where the format has minimums, `m` of a block without scales.
+    fn floats(block: &[u8; B]) -> [u32; 2] {
+        let _ = block;
+        unreachable!("a format with scales")
+    }
 }
 
 /// The half at `at`.

@@ -1,6 +1,6 @@
 //! The formats with super-blocks of 256 weights.
 
-use super::format::{Groups, PanelFormat, SIGNED_BYTES, Term, half};
+use super::format::{PanelFormat, SIGNED_BYTES, Term};
 use crate::quant::SUPER_BLOCK_LEN;
 use crate::simd::columns::{Column, Columns};
 use core::ops::{BitAnd, BitOr, Shr};
@@ -24,7 +24,6 @@ impl PanelFormat<84, 64> for Q2K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 3;
     const GROUP_STEPS: usize = 4;
-    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
     fn unpack<I: Columns<R>, const R: usize>(
@@ -51,24 +50,6 @@ impl PanelFormat<84, 64> for Q2K {
         let halves = Column::run(isa, blocks, 52)[7];
         [halves & 0xffff, halves >> 16]
     }
-
-    #[inline(always)]
-    fn weights(block: &[u8; 84], to: &mut Weights) {
-        two_bits(&block[16..80], to);
-    }
-    #[inline(always)]
-    fn groups(block: &[u8; 84]) -> Groups {
-        let mut groups = Groups::default();
-        for (g, &byte) in block[..16].iter().enumerate() {
-            groups.scale[g] = (byte & 15) as i8;
-            groups.min[g] = (byte >> 4) as i8;
-        }
-        groups
-    }
-    #[inline(always)]
-    fn floats(block: &[u8; 84]) -> [u32; 2] {
-        [half(block, 80), half(block, 82)]
-    }
 }
 
 pub(super) struct Q3K;
@@ -78,7 +59,6 @@ impl PanelFormat<110, 64> for Q3K {
     const MAX_STORED: usize = 7;
     const OFFSET: i32 = 4;
     const GROUP_STEPS: usize = 4;
-    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
     fn unpack<I: Columns<R>, const R: usize>(
@@ -111,32 +91,6 @@ impl PanelFormat<110, 64> for Q3K {
         scale(b >> 4, c >> 6).store(&mut groups[3]);
         [h >> 16; 2]
     }
-
-    #[inline(always)]
-    fn weights(block: &[u8; 110], to: &mut Weights) {
-        two_bits(&block[32..96], to);
-        let mask = &block[..32];
-        for (j, to) in to.as_flattened_mut().as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            for i in 0..32 {
-                to[i] |= (mask[i] >> j & 1) << 2;
-            }
-        }
-    }
-    #[inline(always)]
-    fn groups(block: &[u8; 110]) -> Groups {
-        let s = &block[96..108];
-        let mut groups = Groups::default();
-        for g in 0..16 {
-            let low = if g < 8 { s[g] & 15 } else { s[g - 8] >> 4 };
-            let high = s[8 + g % 4] >> (2 * (g / 4)) & 3;
-            groups.scale[g] = (low | high << 4) as i8 - 32;
-        }
-        groups
-    }
-    #[inline(always)]
-    fn floats(block: &[u8; 110]) -> [u32; 2] {
-        [half(block, 108), 0]
-    }
 }
 
 pub(super) struct Q4K;
@@ -145,7 +99,6 @@ impl PanelFormat<144, 64> for Q4K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 15;
     const GROUP_STEPS: usize = 8;
-    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
     fn unpack<I: Columns<R>, const R: usize>(
@@ -164,19 +117,6 @@ impl PanelFormat<144, 64> for Q4K {
         }
         header(Column::run(isa, blocks, 0), groups)
     }
-
-    #[inline(always)]
-    fn weights(block: &[u8; 144], to: &mut Weights) {
-        nibbles(&block[16..], to);
-    }
-    #[inline(always)]
-    fn groups(block: &[u8; 144]) -> Groups {
-        scales_and_minimums(&block[4..16])
-    }
-    #[inline(always)]
-    fn floats(block: &[u8; 144]) -> [u32; 2] {
-        [half(block, 0), half(block, 2)]
-    }
 }
 
 pub(super) struct Q5K;
@@ -185,7 +125,6 @@ impl PanelFormat<176, 64> for Q5K {
     const TERM: Term = Term::MinusMins;
     const MAX_STORED: usize = 31;
     const GROUP_STEPS: usize = 8;
-    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
     fn unpack<I: Columns<R>, const R: usize>(
@@ -209,25 +148,6 @@ impl PanelFormat<176, 64> for Q5K {
         }
         header(Column::run(isa, blocks, 0), groups)
     }
-
-    #[inline(always)]
-    fn weights(block: &[u8; 176], to: &mut Weights) {
-        nibbles(&block[48..], to);
-        let bits = &block[16..48];
-        for (j, to) in to.as_flattened_mut().as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            for i in 0..32 {
-                to[i] |= (bits[i] >> j & 1) << 4;
-            }
-        }
-    }
-    #[inline(always)]
-    fn groups(block: &[u8; 176]) -> Groups {
-        scales_and_minimums(&block[4..16])
-    }
-    #[inline(always)]
-    fn floats(block: &[u8; 176]) -> [u32; 2] {
-        [half(block, 0), half(block, 2)]
-    }
 }
 
 pub(super) struct Q6K;
@@ -237,7 +157,6 @@ impl PanelFormat<210, 64> for Q6K {
     const MAX_STORED: usize = 63;
     const OFFSET: i32 = 32;
     const GROUP_STEPS: usize = 4;
-    const BY_COLUMNS: bool = true;
 
     #[inline(always)]
     fn unpack<I: Columns<R>, const R: usize>(
@@ -271,31 +190,6 @@ impl PanelFormat<210, 64> for Q6K {
         halfway(e, f).store(&mut groups[3]);
         [f >> 16; 2]
     }
-
-    #[inline(always)]
-    fn weights(block: &[u8; 210], to: &mut Weights) {
-        for (n, to) in to.as_flattened_mut().as_chunks_mut::<128>().0.iter_mut().enumerate() {
-            let (low, high) = (&block[64 * n..][..64], &block[128 + 32 * n..][..32]);
-            for i in 0..32 {
-                to[i] = low[i] & 15 | (high[i] & 3) << 4;
-                to[32 + i] = low[32 + i] & 15 | (high[i] >> 2 & 3) << 4;
-                to[64 + i] = low[i] >> 4 | (high[i] >> 4 & 3) << 4;
-                to[96 + i] = low[32 + i] >> 4 | (high[i] >> 6) << 4;
-            }
-        }
-    }
-    #[inline(always)]
-    fn groups(block: &[u8; 210]) -> Groups {
-        let mut groups = Groups::default();
-        for (scale, &byte) in groups.scale.iter_mut().zip(&block[192..208]) {
-            *scale = byte as i8;
-        }
-        groups
-    }
-    #[inline(always)]
-    fn floats(block: &[u8; 210]) -> [u32; 2] {
-        [half(block, 208), 0]
-    }
 }
 
 pub(super) struct Q8K;
@@ -316,30 +210,6 @@ impl PanelFormat<292, 64> for Q8K {
     }
 }
 
-/// In each 32 bytes the low nibbles are 32 weights, the high ones the next 32.
-#[inline(always)]
-fn nibbles(q: &[u8], to: &mut Weights) {
-    for (q, to) in q[..128].as_chunks::<32>().0.iter().zip(to.as_flattened_mut().as_chunks_mut::<64>().0) {
-        for i in 0..32 {
-            to[i] = q[i] & 15;
-            to[32 + i] = q[i] >> 4;
-        }
-    }
-}
-
-/// In each 32 bytes the lowest two bits are 32 weights, the next two the next 32, and so on.
-#[inline(always)]
-fn two_bits(q: &[u8], to: &mut Weights) {
-    for (q, to) in q[..64].as_chunks::<32>().0.iter().zip(to.as_flattened_mut().as_chunks_mut::<128>().0) {
-        for i in 0..32 {
-            to[i] = q[i] & 3;
-            to[32 + i] = q[i] >> 2 & 3;
-            to[64 + i] = q[i] >> 4 & 3;
-            to[96 + i] = q[i] >> 6;
-        }
-    }
-}
-
 /// Scales and minimums of Q4_K and Q5_K out of a block's first dwords; the bits of the floats.
 #[inline(always)]
 fn header<I: Columns<R>, const R: usize>(
@@ -354,25 +224,10 @@ fn header<I: Columns<R>, const R: usize>(
     [d & 0xffff, d >> 16]
 }
 
-/// The scales and minimums of one block of Q4_K or Q5_K.
-#[inline(always)]
-fn scales_and_minimums(s: &[u8]) -> Groups {
-    let word = |i: usize| u32::from_le_bytes([s[i], s[i + 1], s[i + 2], s[i + 3]]);
-    let halves = six_bits(word(0), word(4), word(8));
-    let mut groups = Groups::default();
-    for (to, [low, high]) in [&mut groups.scale, &mut groups.min].into_iter().zip(halves) {
-        for i in 0..4 {
-            to[i] = low.to_le_bytes()[i] as i8;
-            to[4 + i] = high.to_le_bytes()[i] as i8;
-        }
-    }
-    groups
-}
-
 /// Eight 6-bit scales and as many minimums out of 12 bytes, four at a time: the first four of each are the low
 /// six bits of a byte, the others have their low four bits in the last word, the high two above those six.
 #[inline(always)]
-fn six_bits<D>(a: D, b: D, c: D) -> [[D; 2]; 2]
+pub(super) fn six_bits<D>(a: D, b: D, c: D) -> [[D; 2]; 2]
 where
     D: Copy + BitAnd<u32, Output = D> + BitOr<Output = D> + Shr<u32, Output = D>,
 {

@@ -1,5 +1,7 @@
 //! A panel: one unit of some rows, unpacked and transposed.
 
+#[cfg(target_arch = "x86_64")]
+use super::ahead::Ahead;
 use super::format::{PanelFormat, SIGNED_BYTES, Term, half_to_single};
 use crate::array::map;
 use crate::simd::columns::{Column, Columns};
@@ -9,7 +11,7 @@ use crate::simd::panel::{PanelIsa, pair};
 pub(super) const UNIT_STEPS: usize = 64;
 /// Blocks in a unit at most.
 const UNIT_BLOCKS: usize = 8;
-/// Dwords of a row before it is transposed: its weights, 16 scales, 16 minimums.
+/// Dwords of a row: its weights, 16 scales, 16 minimums.
 const COLUMNS: usize = UNIT_STEPS + 8;
 
 /// One unit of `R` rows.
@@ -28,8 +30,8 @@ pub(super) struct Panel<const R: usize> {
     pub(super) d: [[f32; R]; UNIT_BLOCKS],
     /// `m` or `dmin` of each block.
     pub(super) m: [[f32; R]; UNIT_BLOCKS],
-    /// Rows before they are transposed.
-    rows: [[[u8; 4]; COLUMNS]; R],
+    /// Weights of formats without integer scales, before they are transposed.
+    rows: [[[u8; 4]; UNIT_STEPS]; R],
 }
 
 impl<const R: usize> Panel<R> {
@@ -52,44 +54,36 @@ impl<const R: usize> Panel<R> {
         I: PanelIsa<R>,
         F: PanelFormat<B, N>,
     {
-        let scaled = F::GROUP_STEPS < N;
-        let by_columns = I::COLUMNS && F::BY_COLUMNS;
-        if by_columns {
+        // With scales by columns: fewer dwords are transposed than there are weights, and the headers of all rows decoded at once.
+        if F::GROUP_STEPS < N {
             let offset = if I::SIGNED { F::OFFSET as u8 } else { 0 };
-            self.unpack_columns::<_, F, B, N>(isa.columns(), &map(rows, |blocks| &blocks[first]), offset);
-        }
-        for (r, blocks) in rows.iter().enumerate() {
-            if !by_columns {
+            let blocks = map(rows, |blocks| &blocks[first]);
+            // Only here `prefetch` is an instruction.
+            #[cfg(target_arch = "x86_64")]
+            self.unpack_columns::<_, F, B, N>(Ahead { isa, bytes: ahead }, &blocks, offset);
+            #[cfg(not(target_arch = "x86_64"))]
+            self.unpack_columns::<_, F, B, N>(isa.columns(), &blocks, offset);
+            isa.arrange(&mut self.columns[..UNIT_STEPS]);
+            self.spread::<I, F, B, N>();
+        } else {
+            for (r, blocks) in rows.iter().enumerate() {
                 self.stage::<I, F, B, N>(r, &blocks[first..][..count]);
-            }
-            // What hardware does not see coming in so many streams at once. Only here `prefetch` is an instruction.
-            if cfg!(target_arch = "x86_64") {
-                let at = blocks.as_ptr().wrapping_add(first).cast::<u8>().wrapping_add(ahead);
-                for line in 0..(count * B).div_ceil(64) {
-                    isa.prefetch(at.wrapping_add(64 * line));
-                }
-            }
-        }
-        if !by_columns {
-            isa.transpose(&self.rows, &mut self.columns, if scaled { COLUMNS } else { count * N });
-        }
-        if F::HALVES && !by_columns {
-            for b in 0..count {
-                for r in 0..R {
-                    self.d[b][r] = half_to_single(self.d[b][r].to_bits());
-                }
-                if F::TERM != Term::Scale {
-                    for r in 0..R {
-                        self.m[b][r] = half_to_single(self.m[b][r].to_bits());
+                // What hardware does not see coming in so many streams at once.
+                if cfg!(target_arch = "x86_64") {
+                    let at = blocks.as_ptr().wrapping_add(first).cast::<u8>().wrapping_add(ahead);
+                    for line in 0..(count * B).div_ceil(64) {
+                        isa.prefetch(at.wrapping_add(64 * line));
                     }
                 }
             }
-        }
-        if scaled {
-            self.spread::<I, F, B, N>();
-        }
-        if F::MAX_STORED == SIGNED_BYTES && I::WIDE_MAGNITUDES {
-            self.add_magnitudes::<N>(count);
+            let (weights, _) = self.columns.split_first_chunk_mut().expect("64 columns of weights");
+            isa.transpose(&self.rows, weights, count * N);
+            if F::HALVES {
+                self.widen(count, F::TERM != Term::Scale);
+            }
+            if F::MAX_STORED == SIGNED_BYTES && I::WIDE_MAGNITUDES {
+                self.add_magnitudes::<N>(count);
+            }
         }
     }
 
@@ -131,19 +125,28 @@ impl<const R: usize> Panel<R> {
                 0
             };
             if offset != 0 {
-                for w in weights.as_flattened_mut().as_chunks_mut::<16>().0 {
-                    *w = map(w, |w| w.wrapping_add(offset as u8));
+                for w in weights.as_flattened_mut().as_chunks_mut().0 {
+                    *w = add_bytes(u64::from_le_bytes(*w), offset as u8).to_le_bytes();
                 }
             }
             let [d, m] = F::floats(block);
             self.d[b][r] = f32::from_bits(d);
-            self.m[b][r] = f32::from_bits(m);
-            if F::GROUP_STEPS < N {
-                let groups = F::groups(block);
-                let header = staged[UNIT_STEPS..].as_flattened_mut();
-                for g in 0..16 {
-                    header[g] = groups.scale[g] as u8;
-                    header[16 + g] = groups.min[g] as u8;
+            if F::TERM != Term::Scale {
+                self.m[b][r] = f32::from_bits(m);
+            }
+        }
+    }
+
+    /// Converts the floats of the first `count` blocks, which are halves so far.
+    #[inline(always)]
+    fn widen(&mut self, count: usize, minimums: bool) {
+        for b in 0..count {
+            for r in 0..R {
+                self.d[b][r] = half_to_single(self.d[b][r].to_bits());
+            }
+            if minimums {
+                for r in 0..R {
+                    self.m[b][r] = half_to_single(self.m[b][r].to_bits());
                 }
             }
         }
@@ -192,6 +195,14 @@ impl<const R: usize> Panel<R> {
             }
         }
     }
+}
+
+/// Each of eight bytes plus `x`, wrapping. A loop over bytes stayed one on aarch64, and cost more than all the rest of unpacking.
+#[inline(always)]
+const fn add_bytes(eight: u64, x: u8) -> u64 {
+    let (x, top) = (u64::from_ne_bytes([x; 8]), u64::from_ne_bytes([0x80; 8]));
+    // The top bits are added apart, so that nothing carries.
+    ((eight & !top) + (x & !top)) ^ ((eight ^ x) & top)
 }
 
 /// Converts halves.

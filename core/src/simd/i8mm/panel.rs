@@ -16,9 +16,6 @@ const R: usize = 8;
 type Ints = <Neon as PanelIsa<R>>::Ints;
 type Floats = <Neon as PanelIsa<R>>::Floats;
 
-/// Columns of a panel that hold weights; scales and minimums follow.
-const WEIGHT_COLUMNS: usize = 64;
-
 /// `acc` and the products of two rows of 8 weights with two tokens' digits.
 #[target_feature(enable = "neon,i8mm")]
 #[inline]
@@ -147,13 +144,28 @@ fn pair_rows<const C: usize>(rows: &[[[u8; 4]; C]; R], panel: &mut [[[u8; 4]; R]
     }
 }
 
+/// The same out of columns.
+#[target_feature(enable = "neon")]
+#[inline]
+fn pair_columns(columns: &mut [[[u8; 4]; R]]) {
+    for two in columns.as_chunks_mut::<2>().0 {
+        let p: *mut i32 = two.as_mut_ptr().cast();
+        // SAFETY: two columns take 64 bytes, which the loads and stores cover.
+        unsafe {
+            let int32x4x4_t(a0, a1, b0, b1) = vld1q_s32_x4(p);
+            let pairs =
+                int32x4x4_t(vzip1q_s32(a0, b0), vzip2q_s32(a0, b0), vzip1q_s32(a1, b1), vzip2q_s32(a1, b1));
+            vst1q_s32_x4(p, pairs);
+        }
+    }
+}
+
 impl PanelIsa<R> for I8mm {
     const TOKENS: usize = 4;
     const PART_PRODUCTS: usize = 0;
     const PAIRED_SCALES: bool = false;
     const SIGNED: bool = true;
     const PAIRS: bool = true;
-    const COLUMNS: bool = false;
     // 8 registers of integer sums, 8 of floats, 4 of weights and 8 of digits.
     const KEPT_STEPS: usize = 64;
     type Columns = Neon;
@@ -178,12 +190,14 @@ impl PanelIsa<R> for I8mm {
         panel: &mut [[[u8; 4]; R]; C],
         columns: usize,
     ) {
-        let weights = columns.min(WEIGHT_COLUMNS);
         // SAFETY: a value of this type exists only where the feature is available.
-        unsafe {
-            pair_rows(rows, panel, weights);
-            crate::simd::neon::transpose(rows, panel, weights, columns);
-        }
+        unsafe { pair_rows(rows, panel, columns) }
+    }
+
+    #[inline(always)]
+    fn arrange(self, columns: &mut [[[u8; 4]; R]]) {
+        // SAFETY: a value of this type exists only where the feature is available.
+        unsafe { pair_columns(columns) }
     }
 
     #[inline(always)]

@@ -25,18 +25,17 @@ fn square(rows: [&[u8; 16]; 4]) -> [uint32x4_t; 4] {
     [dwords(vtrn1q_u64(a, b)), dwords(vtrn1q_u64(c, d)), dwords(vtrn2q_u64(a, b)), dwords(vtrn2q_u64(c, d))]
 }
 
-/// `panel[c][r] = rows[r][c]` for columns `first .. end`, both multiples of 4.
+/// `panel[c][r] = rows[r][c]` for the first `columns`, a multiple of 4.
 #[target_feature(enable = "neon")]
 #[inline]
 pub(crate) fn transpose<const C: usize>(
     rows: &[[[u8; 4]; C]; R],
     panel: &mut [[[u8; 4]; R]; C],
-    first: usize,
-    end: usize,
+    columns: usize,
 ) {
-    for (c, to) in panel[first..end].as_chunks_mut::<4>().0.iter_mut().enumerate() {
+    for (c, to) in panel[..columns].as_chunks_mut::<4>().0.iter_mut().enumerate() {
         for row in [0, 4] {
-            let run = |i: usize| rows[row + i].as_flattened()[4 * first + 16 * c..].first_chunk();
+            let run = |i: usize| rows[row + i].as_flattened()[16 * c..].first_chunk();
             let columns = square(from_fn(|i| run(i).expect("whole squares")));
             for (to, column) in to.iter_mut().zip(columns) {
                 let to: &mut [[u8; 4]; 4] = to[row..].first_chunk_mut().expect("whole squares");

@@ -11,9 +11,6 @@ mod lanes;
 #[cfg(feature = "batch")]
 mod panel;
 
-#[cfg(all(feature = "batch", feature = "dotprod"))]
-pub(crate) use columns::transpose;
-
 /// Proof that the CPU has Advanced SIMD and that it is enabled.
 #[derive(Clone, Copy, Debug)]
 pub struct Neon(());

@@ -60,7 +60,7 @@ impl PanelIsa<R> for Neon {
         columns: usize,
     ) {
         // SAFETY: a value of this type exists only where the feature is available.
-        unsafe { transpose(rows, panel, 0, columns) }
+        unsafe { transpose(rows, panel, columns) }
     }
 
     isa_ops! { Neon, "neon";

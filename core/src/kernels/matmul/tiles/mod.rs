@@ -14,8 +14,9 @@
 #[cfg(test)]
 pub(super) mod model;
 mod operands;
+mod rows;
 
-use super::format::{PanelFormat, Term};
+use super::format::Term;
 use super::{avx512, k_quants};
 use crate::array::from_fn;
 use crate::kernels::{ActToken, Acts, OutCols};
@@ -25,6 +26,7 @@ use crate::simd::avx512::Avx512;
 use crate::simd::tiles::Tiles;
 use core::arch::x86_64::*;
 use operands::{Columns, Panel, transpose};
+use rows::RowFormat;
 
 /// Rows of weights or tokens in a tile.
 const TILE: usize = 16;
@@ -92,7 +94,7 @@ entries! { Amx, LEAST_TOKENS;
 /// The driver: blocks of tokens, slabs of super-blocks, pairs of panels, super-blocks, pairs of groups. `P` planes hold a weight
 /// times its scale.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn matmul<T: Tiles, F: PanelFormat<B, 64>, const B: usize, const P: usize>(
+fn matmul<T: Tiles, F: RowFormat<B>, const B: usize, const P: usize>(
     tiles: T,
     weights: &[u8],
     acts: &Acts<'_>,
@@ -172,7 +174,7 @@ fn matmul<T: Tiles, F: PanelFormat<B, 64>, const B: usize, const P: usize>(
 /// Adds one super-block of a panel's rows times `G` groups of tokens to their accumulators.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 #[inline]
-fn multiply<T: Tiles, F: PanelFormat<B, 64>, const B: usize, const P: usize, const G: usize>(
+fn multiply<T: Tiles, F: RowFormat<B>, const B: usize, const P: usize, const G: usize>(
     tiles: T,
     panel: &Panel,
     columns: &[Columns; G],

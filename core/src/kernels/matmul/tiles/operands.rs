@@ -1,6 +1,7 @@
 //! Weights and activations as tiles want them.
 
-use super::super::format::{PanelFormat, SIGNED_BYTES, half_to_single};
+use super::super::format::{SIGNED_BYTES, half_to_single};
+use super::rows::RowFormat;
 use super::{TILE, Term};
 use crate::array::from_fn;
 use crate::kernels::ActToken;
@@ -35,7 +36,7 @@ impl Panel {
 
     /// Unpacks a super-block of each row; row `r`'s is `block(r)`.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    pub(super) fn unpack<'a, F: PanelFormat<B, 64>, const B: usize, const P: usize>(
+    pub(super) fn unpack<'a, F: RowFormat<B>, const B: usize, const P: usize>(
         &mut self,
         block: impl Fn(usize) -> &'a [u8; B],
     ) {
@@ -46,9 +47,9 @@ impl Panel {
             for line in 0..B.div_ceil(64) {
                 _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().wrapping_add(B + 64 * line).cast());
             }
-            [d[r], m[r]] = F::floats(block);
+            [d[r], m[r]] = F::head(block);
             let mut stored = [[0; 4]; SUPER_BLOCK_LEN / 4];
-            F::weights(block, &mut stored);
+            F::row(block, &mut stored);
             let groups = F::groups(block);
             let (stored, _) = stored.as_flattened().as_chunks::<STEP>();
             let planes = self.weights.as_chunks_mut::<P>().0;
@@ -91,7 +92,7 @@ impl Panel {
 /// The scales of the 32 words of step `step`, each of which holds two weights of one group.
 #[target_feature(enable = "avx512f,avx512bw,avx2")]
 #[inline]
-fn spread<F: PanelFormat<B, 64>, const B: usize>(scales: &[i8; 16], step: usize) -> __m512i {
+fn spread<F: RowFormat<B>, const B: usize>(scales: &[i8; 16], step: usize) -> __m512i {
     let group = const {
         let mut group = [[0i16; STEP / 2]; STEPS];
         let mut word = 0;
