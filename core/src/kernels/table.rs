@@ -277,16 +277,31 @@ impl Kernels {
         out: &mut OutCols<'_>,
         scratch: &mut [u8],
     ) {
+        let blocks = acts.k() / format.block_len();
+        let fits =
+            weights.len() == out.cols() * blocks * format.block_bytes() && acts.tokens() == out.tokens();
+        if !holds(fits, "weights and `out` must be as many rows, activations and `out` as many tokens") {
+            return;
+        }
         if format.block_len() > 1 {
-            if let Some(entry) = self.matmul.get(format) {
+            if acts.tokens() == 1 {
+                return self.matvec(format, weights, &acts.token(0), out.row_mut(0), scratch);
+            }
+            let form = acts.kind() == ActKind::of(format) && acts.k() == blocks * format.block_len();
+            let room = scratch.len() >= self.matmul.scratch_bytes(acts.tokens());
+            if holds(form, "activations must be in the form that the format reads")
+                && holds(
+                    room && scratch.as_ptr().addr().is_multiple_of(64),
+                    "scratch is too short, or not aligned",
+                )
+                && let Some(entry) = self.matmul.get(format)
+            {
                 // SAFETY: a `Kernels` is made only from proof that its entries can run here.
                 unsafe { entry(weights, acts, out, scratch) }
             }
             return;
         }
-        let fits =
-            weights.len() == out.cols() * acts.k() * format.block_bytes() && acts.tokens() == out.tokens();
-        if holds(fits, "weights and `out` must be as many rows, activations and `out` as many tokens")
+        if holds(acts.kind() == ActKind::Float, "float weights read activations as they are")
             && let Some(Some(entry)) = self.float.matmul.get(format as usize)
         {
             // SAFETY: as above.

@@ -1,7 +1,7 @@
 //! Every format, mode and instruction set against the definitions in `kernels`, on bits.
 
 use super::{Matmul, Table};
-use crate::kernels::{ActKind, ActToken, Acts, ActsMut, Mode, OutCols, matvec};
+use crate::kernels::{ActKind, ActToken, Acts, ActsMut, Kernels, Mode, OutCols, matvec};
 use crate::quant::WeightFormat;
 use crate::quant::float::f16_to_f32;
 use crate::simd::IsaKind;
@@ -368,4 +368,20 @@ fn tokens_are_taken_in_blocks() {
         // So long that a block has fewer tokens.
         check((&table, rows_table), WeightFormat::Q4_K, Mode::Exact, (2, 24_576, 45), Data::Random);
     }
+}
+
+#[test]
+fn a_batch_of_one_needs_what_one_token_needs() {
+    let (format, k, rows) = (WeightFormat::Q4_K, 512, 3);
+    let kernels = Kernels::scalar();
+    let mut noise = Noise(7);
+    let weights = weights(format, k, rows, Data::Random, &mut noise);
+    let mut memory = Vec::new();
+    let acts = acts(ActKind::of(format), Mode::Int8, k, 1, Data::Random, &mut noise, &mut memory);
+    let mut memory = Vec::new();
+    let scratch = aligned(&mut memory, kernels.matmul_scratch_bytes(format, k, 1));
+    let (mut batch, mut one) = (vec![f32::NAN; rows], vec![0.0; rows]);
+    kernels.matmul(format, &weights, &acts, &mut OutCols::new(&mut batch, 1, rows), scratch);
+    kernels.matvec(format, &weights, &acts.token(0), &mut one, scratch);
+    assert_eq!(batch, one);
 }
