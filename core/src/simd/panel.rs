@@ -176,6 +176,11 @@ pub(crate) trait PanelIsa<const R: usize>: Copy {
     /// Adds the products of weights in -128..=127, stored and taken as [`WIDE_OFFSET`](Self::WIDE_OFFSET) and
     /// [`WIDE_MAGNITUDES`](Self::WIDE_MAGNITUDES) say, with digits in -128..=127; good for up to 64 steps.
     fn wide_dot(self, part: Self::WidePart, w: Self::Weights, q: Self::Digits) -> Self::WidePart;
+    /// The magnitudes of the negative weights of these steps, added up; [`WIDE_MAGNITUDES`](Self::WIDE_MAGNITUDES) only.
+    #[inline(always)]
+    fn magnitudes(self, _w: &[[[u8; 4]; R]]) -> [i32; R] {
+        unreachable!("the sums have them")
+    }
     /// [`wide_dot`](Self::wide_dot) of eight steps and `T` tokens.
     #[inline(always)]
     fn wide_dots<const T: usize>(

@@ -169,7 +169,7 @@ table!(
     crate::simd::avx2::Avx2,
     crate::simd::avx2::Avx2::assume(),
     16,
-    ([2, 2, 3, 3, 6], [2, 1, 3, 3, 3, 15]),
+    ([2, 2, 3, 3, 3], [2, 1, 3, 3, 3, 7]),
     "avx2,fma,f16c"
 );
 #[cfg(target_arch = "x86_64")]

@@ -82,7 +82,11 @@ impl<const R: usize> Panel<R> {
                 self.widen(count, F::TERM != Term::Scale);
             }
             if F::MAX_STORED == SIGNED_BYTES && I::WIDE_MAGNITUDES {
-                self.add_magnitudes::<N>(count);
+                for (weights, sums) in
+                    self.columns.as_chunks::<N>().0.iter().zip(&mut self.offsets).take(count)
+                {
+                    *sums = isa.magnitudes(weights);
+                }
             }
         }
     }
@@ -147,21 +151,6 @@ impl<const R: usize> Panel<R> {
             if minimums {
                 for r in 0..R {
                     self.m[b][r] = half_to_single(self.m[b][r].to_bits());
-                }
-            }
-        }
-    }
-
-    /// Adds up the magnitudes of the negative weights of each block.
-    #[inline(always)]
-    fn add_magnitudes<const N: usize>(&mut self, count: usize) {
-        for (weights, sums) in self.columns.as_chunks::<N>().0.iter().zip(&mut self.offsets).take(count) {
-            *sums = [0; R];
-            for rows in weights {
-                for r in 0..R {
-                    for w in rows[r] {
-                        sums[r] -= i32::from(w as i8).min(0);
-                    }
                 }
             }
         }

@@ -126,6 +126,17 @@ impl PanelIsa<R> for Avx2 {
         part
     }
 
+    #[inline(always)]
+    fn magnitudes(self, w: &[[[u8; 4]; R]]) -> [i32; R] {
+        // A digit 0 is taken as -1 where the weight is negative.
+        let negative = w.iter().fold(self.wide_part(), |part, w| {
+            self.wide_dot(part, PanelIsa::weights(self, w), PanelIsa::<R>::digits(self, [0; 4]))
+        });
+        // SAFETY: two registers are as many bytes as the numbers, whose every pattern of bits is one.
+        let negative: [i32; R] = unsafe { core::mem::transmute(negative) };
+        map(&negative, |sum| -sum)
+    }
+
     isa_ops! { Avx2, "avx2,fma,f16c";
         fn weights(w: &[[u8; 4]; R]) -> Pair { load(w) }
         fn digits(q: [i8; 4]) -> __m256i { _mm256_set1_epi32(i32::from_le_bytes(map(&q, |q| q as u8))) }
