@@ -7,7 +7,7 @@ use crate::simd::panel::PanelIsa;
 ///
 /// The rows of a panel are as many streams, more than hardware sees coming. Asked for at once, the lines of the next blocks
 /// would fill the core's buffers for misses, and the memory would idle while the present ones are unpacked: with few
-/// tokens that is a fifth of the time.
+/// tokens that is a quarter of the time.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<I> {
     pub(super) isa: I,
