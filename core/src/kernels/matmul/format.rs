@@ -29,8 +29,8 @@ pub(super) trait PanelFormat<const B: usize, const N: usize> {
     /// Whether floats are halves (else singles).
     const HALVES: bool = true;
 
-    /// Unpacks a super-block with scales of each row: columns of weights, less `offset`, and of scales and, from the fifth on, minimums; the
-    /// rows' halves `d` and, where the format has minimums, `dmin`.
+    /// Unpacks a super-block with scales of each row: columns of weights, less `offset`, and of scales and, from the fifth
+    /// on, minimums; the rows' halves `d` and, where the format has minimums, `dmin`.
     fn unpack<I: Columns<R>, const R: usize>(
         isa: I,
         blocks: &[&[u8; B]; R],

@@ -53,12 +53,7 @@ impl RowFormat<110> for Q3K {
     #[inline(always)]
     fn row(block: &[u8; 110], to: &mut Weights) {
         two_bits(&block[32..96], to);
-        let mask = &block[..32];
-        for (j, to) in to.as_flattened_mut().as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            for i in 0..32 {
-                to[i] |= (mask[i] >> j & 1) << 2;
-            }
-        }
+        add_bits::<2>(&block[..32], to);
     }
 
     #[inline(always)]
@@ -100,12 +95,7 @@ impl RowFormat<176> for Q5K {
     #[inline(always)]
     fn row(block: &[u8; 176], to: &mut Weights) {
         nibbles(&block[48..], to);
-        let bits = &block[16..48];
-        for (j, to) in to.as_flattened_mut().as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            for i in 0..32 {
-                to[i] |= (bits[i] >> j & 1) << 4;
-            }
-        }
+        add_bits::<4>(&block[16..48], to);
     }
 
     #[inline(always)]
@@ -180,6 +170,17 @@ fn two_bits(q: &[u8], to: &mut Weights) {
             to[32 + i] = q[i] >> 2 & 3;
             to[64 + i] = q[i] >> 4 & 3;
             to[96 + i] = q[i] >> 6;
+        }
+    }
+}
+
+/// Bit `AT` of the weights: the lowest bits of 32 bytes are those of the first 32 weights, the next bits of the next 32, and so on.
+#[inline(always)]
+fn add_bits<const AT: usize>(bits: &[u8], to: &mut Weights) {
+    let bits = &bits[..32];
+    for (j, to) in to.as_flattened_mut().as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        for i in 0..32 {
+            to[i] |= (bits[i] >> j & 1) << AT;
         }
     }
 }
